@@ -1,0 +1,282 @@
+//! Nodes.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use skykeep_aws::{Params, Service};
+use skykeep_core::{Deadline, Explained, Progress, deadline};
+
+use super::{
+    AwsCloud,
+    call::wait,
+    xml::{Done, Items, Tag, ec2_page, tag},
+};
+use crate::{CloudError, Instance, Network, PlannedNode, Result, Role};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Machine {
+    #[serde(rename = "instanceId")]
+    pub id: String,
+    #[serde(rename = "instanceState")]
+    pub state: State,
+    #[serde(rename = "privateIpAddress")]
+    private: Option<Ipv4Addr>,
+    #[serde(rename = "ipAddress")]
+    public: Option<Ipv4Addr>,
+    #[serde(rename = "stateReason")]
+    reason: Option<Reason>,
+    #[serde(rename = "tagSet", default)]
+    tags: Items<Tag>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct State {
+    pub name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reason {
+    #[serde(default)]
+    message: String,
+}
+
+impl Machine {
+    pub(super) fn name(&self) -> &str {
+        tag(&self.tags, "Name")
+    }
+
+    pub(super) fn ended(&self) -> bool {
+        self.state.name == "terminated"
+    }
+
+    fn dying(&self) -> bool {
+        matches!(self.state.name.as_str(), "terminated" | "shutting-down")
+    }
+
+    fn reason(&self) -> String {
+        let said = self.reason.as_ref().map_or("no reason given", |r| r.message.as_str());
+        format!("AWS shows it as {}: {said}", self.state.name)
+    }
+
+    fn node(&self, name: &str, planned: Ipv4Addr) -> Instance {
+        Instance {
+            name: name.to_owned(),
+            id: self.id.clone(),
+            private_ip: self.private.unwrap_or(planned),
+            public_ip: self.public,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Reservation {
+    #[serde(rename = "instancesSet", default)]
+    machines: Items<Machine>,
+}
+
+ec2_page!(Reservations, "reservationSet", Reservation);
+
+#[derive(Debug, Deserialize)]
+struct Image {
+    #[serde(rename = "rootDeviceName", default)]
+    root_device: String,
+    #[serde(rename = "imageState", default)]
+    state: String,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    name: String,
+}
+
+ec2_page!(Images, "imagesSet", Image);
+
+impl AwsCloud {
+    pub(super) async fn machines(&self, role: Option<&str>) -> Result<Vec<Machine>> {
+        let params = self.mine(role).params();
+        let found = self
+            .list::<Reservations>(Service::Ec2, "Looking for nodes", "DescribeInstances", params)
+            .await?;
+        Ok(found.into_iter().flat_map(|r| r.machines.list).collect())
+    }
+
+    /// The image's name; that it can be used was seen.
+    pub(super) async fn image(&self) -> Result<(String, String)> {
+        let params = Params::new().with("ImageId.1", &self.aws.image);
+        let doing = "Looking at the image";
+        let found = self
+            .list::<Images>(Service::Ec2, doing, "DescribeImages", params)
+            .await?;
+        let unfit = |why: String| {
+            CloudError::Unfit(Explained {
+                what: format!("The image {} can't be used", self.aws.image),
+                why,
+                remedy: "Set cloud.aws.image to a stock Debian 12 amd64 image of this region (wiki.debian.org/Cloud/AmazonEC2Image).".into(),
+            })
+        };
+        let region = &self.aws.region;
+        let image = found
+            .into_iter()
+            .next()
+            .ok_or_else(|| unfit(format!("there is none of this id in {region}")))?;
+        if image.state != "available" || image.architecture != "x86_64" {
+            return Err(unfit(format!(
+                "it is {} and made for {}",
+                image.state, image.architecture
+            )));
+        }
+        Ok((image.name, image.root_device))
+    }
+
+    async fn root_device(&self) -> Result<&str> {
+        let device = self
+            .root_device
+            .get_or_try_init(|| async { self.image().await.map(|(_, device)| device) })
+            .await?;
+        Ok(device)
+    }
+
+    pub(super) async fn instance(
+        &self,
+        network: &Network,
+        node: &PlannedNode,
+        user_data: &[u8],
+        attempt: u32,
+        progress: &Progress,
+    ) -> Result<Instance> {
+        let role = format!("node-{}", node.name);
+        let mut alive = self.machines(Some(&role)).await?;
+        alive.retain(|m| !m.dying());
+        alive.sort_by(|a, b| a.id.cmp(&b.id));
+        if let Some(first) = alive.first() {
+            progress.note(format!("node {} {} adopted", node.name, first.id));
+            return Ok(first.node(&node.name, node.private_ip));
+        }
+        let params = self.launch_params(network, node, user_data, attempt, &role).await?;
+        let until = Deadline::after(Duration::from_secs(180));
+        let what = format!("node {} to be launched", node.name);
+        // The client token makes it safe to ask again, whatever became of the answer.
+        let made = wait(&what, until, Duration::from_secs(2), || async {
+            let doing = format!("Launching node {}", node.name);
+            let spent = ["IdempotentInstanceTerminated"];
+            let made = self
+                .settle::<Reservation>(Service::Ec2, &doing, "RunInstances", &params, &spent)
+                .await?;
+            made.map(deadline::Look::Ready).ok_or_else(|| CloudError::NodeDied {
+                name: node.name.clone(),
+                id: "unknown".into(),
+                reason: format!("attempt {attempt} made a node that has ended since"),
+            })
+        })
+        .await?;
+        let machine = made.machines.list.into_iter().next().ok_or_else(|| {
+            CloudError::Unfit(Explained {
+                what: format!("Node {} was launched, but AWS names none", node.name),
+                why: "the answer is empty".into(),
+                remedy: "Start again.".into(),
+            })
+        })?;
+        if machine.dying() {
+            return Err(CloudError::NodeDied {
+                name: node.name.clone(),
+                reason: machine.reason(),
+                id: machine.id,
+            });
+        }
+        progress.note(format!("node {} {} launched", node.name, machine.id));
+        Ok(machine.node(&node.name, node.private_ip))
+    }
+
+    async fn launch_params(
+        &self,
+        network: &Network,
+        node: &PlannedNode,
+        user_data: &[u8],
+        attempt: u32,
+        role: &str,
+    ) -> Result<Params> {
+        let subnet = network.subnets.iter().find(|s| s.zone == node.zone).ok_or_else(|| {
+            CloudError::Unfit(Explained {
+                what: format!("Node {} has no place", node.name),
+                why: format!("the network has no subnet in zone {}", node.zone),
+                remedy: "The zones in castle.yaml were changed in the middle of a rebirth: put them back, or begin a new generation.".into(),
+            })
+        })?;
+        let group = match node.role {
+            Role::ControlPlane => &self.aws.control_planes,
+            Role::Worker => &self.aws.workers,
+        };
+        let interface = "NetworkInterface.1";
+        let disk = "BlockDeviceMapping.1";
+        let params = Params::new()
+            .with("ImageId", &self.aws.image)
+            .with("InstanceType", &group.instance_type)
+            .with("MinCount", 1)
+            .with("MaxCount", 1)
+            .with("ClientToken", self.token(role, attempt))
+            .with("UserData", STANDARD.encode(user_data))
+            .with(format!("{interface}.DeviceIndex"), 0)
+            .with(format!("{interface}.SubnetId"), &subnet.id)
+            .with(format!("{interface}.PrivateIpAddress"), node.private_ip)
+            .with(format!("{interface}.AssociatePublicIpAddress"), true)
+            .with(format!("{interface}.DeleteOnTermination"), true)
+            .with(format!("{interface}.SecurityGroupId.1"), &network.nodes_group)
+            .with("MetadataOptions.HttpTokens", "required")
+            .with("MetadataOptions.HttpEndpoint", "enabled")
+            // One hop: pods do not reach the metadata service.
+            .with("MetadataOptions.HttpPutResponseHopLimit", 1)
+            .with(format!("{disk}.DeviceName"), self.root_device().await?)
+            .with(format!("{disk}.Ebs.VolumeSize"), group.disk_gib)
+            .with(format!("{disk}.Ebs.VolumeType"), "gp3")
+            .with(format!("{disk}.Ebs.Encrypted"), true)
+            .with(format!("{disk}.Ebs.DeleteOnTermination"), true)
+            .with("InstanceInitiatedShutdownBehavior", "stop");
+        Ok(self.tagged(params, role, &["instance", "volume", "network-interface"]))
+    }
+
+    pub(super) async fn instances_running(
+        &self,
+        nodes: &[Instance],
+        until: Deadline,
+        progress: &Progress,
+    ) -> Result<Vec<Instance>> {
+        let running = wait("all nodes to run", until, Duration::from_secs(2), || async {
+            let machines = self.machines(None).await?;
+            let mut running = Vec::new();
+            let mut waiting = Vec::new();
+            for node in nodes {
+                match machines.iter().find(|m| m.id == node.id) {
+                    Some(m) if m.dying() || m.state.name == "stopped" || m.state.name == "stopping" => {
+                        let (name, id) = (node.name.clone(), node.id.clone());
+                        return Err(CloudError::NodeDied {
+                            name,
+                            id,
+                            reason: m.reason(),
+                        });
+                    }
+                    Some(m) if m.state.name == "running" => running.push(m.node(&node.name, node.private_ip)),
+                    Some(m) => waiting.push(format!("{} is {}", node.name, m.state.name)),
+                    None => waiting.push(format!("{} is not visible yet", node.name)),
+                }
+            }
+            Ok(if waiting.is_empty() {
+                deadline::Look::Ready(running)
+            } else {
+                deadline::Look::NotYet(waiting.join(", "))
+            })
+        })
+        .await?;
+        progress.note(format!("{} nodes run", running.len()));
+        Ok(running)
+    }
+
+    pub(super) async fn terminate(&self, ids: &[String]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let params = Params::new().list("InstanceId", ids);
+        self.settle::<Done>(Service::Ec2, "Ending the nodes", "TerminateInstances", &params, &[])
+            .await
+            .map(|_| ())
+    }
+}

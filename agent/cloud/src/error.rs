@@ -1,0 +1,82 @@
+use skykeep_aws::AwsError;
+use skykeep_core::{Explain, Explained, Trouble};
+
+/// What can go wrong at a cloud.
+#[derive(Debug)]
+pub enum CloudError {
+    /// AWS said no, or nothing.
+    Aws {
+        /// What we were about, for people.
+        doing: String,
+        /// Its answer.
+        error: Box<AwsError>,
+    },
+    /// A wait that ended badly.
+    Wait(Trouble),
+    /// A node died, or its attempt was used up by one that died: it must be tried again with the next attempt number.
+    NodeDied {
+        /// `cp1`, `w1`...
+        name: String,
+        /// The cloud's id.
+        id: String,
+        /// The cloud's words.
+        reason: String,
+    },
+    /// The castle can't be built as it is described.
+    Unfit(Explained),
+}
+
+impl CloudError {
+    /// The error code of AWS, if it is one of AWS.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            CloudError::Aws { error, .. } => error.code(),
+            _ => None,
+        }
+    }
+}
+
+impl Explain for CloudError {
+    fn what(&self) -> String {
+        match self {
+            CloudError::Aws { doing, error } => format!("{doing} failed: {}", error.what()),
+            CloudError::Wait(trouble) => trouble.explained().what,
+            CloudError::NodeDied { name, id, .. } => format!("Node {name} ({id}) died"),
+            CloudError::Unfit(explained) => explained.what.clone(),
+        }
+    }
+
+    fn why(&self) -> String {
+        match self {
+            CloudError::Aws { error, .. } => error.why(),
+            CloudError::Wait(trouble) => trouble.explained().why,
+            CloudError::NodeDied { reason, .. } => reason.clone(),
+            CloudError::Unfit(explained) => explained.why.clone(),
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            CloudError::Aws { error, .. } => error.remedy(),
+            CloudError::Wait(trouble) => trouble.explained().remedy,
+            CloudError::NodeDied { .. } => {
+                "Start again: the dead node is replaced. If it dies again, try another instance type or zone.".into()
+            }
+            CloudError::Unfit(explained) => explained.remedy.clone(),
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        match self {
+            CloudError::Aws { error, .. } => error.is_transient(),
+            CloudError::Wait(trouble) => trouble.is_transient(),
+            CloudError::NodeDied { .. } | CloudError::Unfit(_) => false,
+        }
+    }
+}
+
+impl From<Trouble> for CloudError {
+    fn from(trouble: Trouble) -> Self {
+        CloudError::Wait(trouble)
+    }
+}

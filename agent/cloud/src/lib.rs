@@ -1,0 +1,65 @@
+//! Machines, their network and the way in, at a cloud.
+//!
+//! Inputs: the castle file's cloud part, credentials, the castle's tags. Outputs: the network, running nodes at addresses known
+//! beforehand, the public entry. The cloud is the only state: everything is found by its tags and adopted, or else created, so
+//! every call may be repeated, also from another machine, and [`Cloud::destroy`] removes exactly what carries the tags.
+
+mod aws;
+mod error;
+mod plan;
+mod types;
+
+use async_trait::async_trait;
+use ipnet::Ipv4Net;
+use skykeep_core::{Deadline, Progress, castle::EntryPort};
+
+pub use aws::AwsCloud;
+pub use error::CloudError;
+pub use plan::{plan_nodes, subnet_of};
+pub use types::{Entry, Instance, Network, PlannedNode, Preflight, Role, Subnet, TargetGroup, Thing};
+
+/// The outcome of everything here.
+pub type Result<T, E = CloudError> = std::result::Result<T, E>;
+
+/// A supplier of machines. Every method may be called again after any interruption.
+#[async_trait]
+pub trait Cloud: Send + Sync {
+    /// Uses every permission and looks at every limit that can be seen beforehand; creates nothing.
+    async fn preflight(&self, progress: &Progress) -> Result<Preflight>;
+
+    /// The network, with a way out, and its rules: nodes trust one another, `sources` reach the API, the entry reaches node ports.
+    async fn network(&self, sources: &[Ipv4Net], ports: &[EntryPort], progress: &Progress) -> Result<Network>;
+
+    /// The public entry with fixed addresses. Does not wait until it works: see [`Cloud::entry_ready`].
+    async fn entry(&self, network: &Network, ports: &[EntryPort], progress: &Progress) -> Result<Entry>;
+
+    /// Waits until the entry takes connections.
+    async fn entry_ready(&self, entry: &Entry, deadline: Deadline, progress: &Progress) -> Result<()>;
+
+    /// A node at its planned address; a living one is adopted, a dead one replaced. Does not wait until it runs.
+    /// The same attempt must come with the same user data.
+    async fn node(
+        &self,
+        network: &Network,
+        node: &PlannedNode,
+        user_data: &[u8],
+        attempt: u32,
+        progress: &Progress,
+    ) -> Result<Instance>;
+
+    /// Waits until all run; a node that dies meanwhile is an error at once.
+    async fn nodes_running(&self, nodes: &[Instance], deadline: Deadline, progress: &Progress)
+    -> Result<Vec<Instance>>;
+
+    /// Sends the entry's traffic to these running nodes.
+    async fn register(&self, entry: &Entry, nodes: &[Instance]) -> Result<()>;
+
+    /// Waits until behind every port of the entry at least one node answers.
+    async fn targets_healthy(&self, entry: &Entry, deadline: Deadline, progress: &Progress) -> Result<()>;
+
+    /// Everything that carries this generation's tags.
+    async fn inventory(&self) -> Result<Vec<Thing>>;
+
+    /// Removes everything that carries this generation's tags, and waits until it is gone.
+    async fn destroy(&self, deadline: Deadline, progress: &Progress) -> Result<()>;
+}

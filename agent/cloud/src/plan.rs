@@ -1,0 +1,102 @@
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use skykeep_core::castle::Aws;
+
+use crate::{PlannedNode, Role};
+
+/// Hosts below this are left to the cloud and to load balancers.
+const FIRST_CONTROL_PLANE: u32 = 10;
+/// So that more control planes never move a worker.
+const FIRST_WORKER: u32 = 20;
+
+/// The range of the zone with this index: the network is cut into sixteen equal parts.
+pub fn subnet_of(vpc: Ipv4Net, zone_index: usize) -> Ipv4Net {
+    let prefix = vpc.prefix_len().saturating_add(4).min(28);
+    vpc.subnets(prefix)
+        .ok()
+        .and_then(|mut parts| parts.nth(zone_index))
+        .unwrap_or(vpc)
+}
+
+/// All nodes of the castle with their zones and addresses. The same castle file always gives the same plan.
+pub fn plan_nodes(aws: &Aws) -> Vec<PlannedNode> {
+    let groups = [
+        (Role::ControlPlane, "cp", FIRST_CONTROL_PLANE, aws.control_planes.count),
+        (Role::Worker, "w", FIRST_WORKER, aws.workers.count),
+    ];
+    let zones = aws.zones.len().max(1);
+    let mut nodes = Vec::new();
+    for (role, short, first, count) in groups {
+        for i in 0..usize::from(count) {
+            let zone = i % zones;
+            let host = first.saturating_add(u32::try_from(i / zones).unwrap_or(u32::MAX));
+            let network = subnet_of(aws.vpc_cidr, zone).network();
+            nodes.push(PlannedNode {
+                name: format!("{short}{}", i + 1),
+                role,
+                zone: aws.zones.get(zone).cloned().unwrap_or_default(),
+                private_ip: Ipv4Addr::from(u32::from(network).saturating_add(host)),
+            });
+        }
+    }
+    nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skykeep_core::castle::{NodeGroup, SecretRef};
+
+    fn aws(cps: u8, workers: u8) -> Aws {
+        let group = |count| NodeGroup {
+            count,
+            instance_type: "t3.large".into(),
+            disk_gib: 20,
+        };
+        Aws {
+            region: "eu-central-1".into(),
+            access_key_id: SecretRef::Vault("a".into()),
+            secret_access_key: SecretRef::Vault("b".into()),
+            vpc_cidr: "10.42.0.0/16".parse().unwrap(),
+            zones: ["a", "b", "c"].map(|z| format!("eu-central-1{z}")).to_vec(),
+            image: "ami-1".into(),
+            control_planes: group(cps),
+            workers: group(workers),
+        }
+    }
+
+    #[test]
+    fn control_planes_are_spread_over_the_zones_at_known_addresses() {
+        let plan: Vec<String> = plan_nodes(&aws(3, 4))
+            .into_iter()
+            .map(|n| format!("{} {} {}", n.name, n.zone, n.private_ip))
+            .collect();
+        assert_eq!(
+            plan,
+            [
+                "cp1 eu-central-1a 10.42.0.10",
+                "cp2 eu-central-1b 10.42.16.10",
+                "cp3 eu-central-1c 10.42.32.10",
+                "w1 eu-central-1a 10.42.0.20",
+                "w2 eu-central-1b 10.42.16.20",
+                "w3 eu-central-1c 10.42.32.20",
+                "w4 eu-central-1a 10.42.0.21",
+            ]
+        );
+    }
+
+    #[test]
+    fn another_control_plane_moves_no_worker() {
+        let workers = |plan: Vec<PlannedNode>| plan.into_iter().filter(|n| n.role == Role::Worker).collect::<Vec<_>>();
+        assert_eq!(workers(plan_nodes(&aws(3, 6))), workers(plan_nodes(&aws(5, 6))));
+    }
+
+    #[test]
+    fn a_small_network_is_cut_into_small_parts() {
+        assert_eq!(
+            subnet_of("10.0.0.0/20".parse().unwrap(), 5),
+            "10.0.5.0/24".parse().unwrap()
+        );
+    }
+}

@@ -1,0 +1,368 @@
+//! A castle's life at the laboratory's strict double of AWS, in process, with troubles that AWS really makes.
+// The whole file is a test; clippy knows it only of functions marked as such.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{sync::Arc, time::Duration};
+
+use lab_ec2::{Cloud as Double, Config, Credential, Delays, Fault, MemoryBackend};
+use skykeep_aws::Credentials;
+use skykeep_cloud::{AwsCloud, Cloud, CloudError, plan_nodes};
+use skykeep_core::{
+    Deadline, Explain, Generation, Progress, Secret, Tags,
+    castle::{Aws, EntryPort, NodeGroup, SecretRef},
+    http::Trust,
+};
+
+const KEY: &str = "AKIATESTTESTTESTTEST";
+const SECRET: &str = "secretsecretsecretsecretsecretsecretsecr";
+const PORTS: [EntryPort; 2] = [
+    EntryPort {
+        port: 80,
+        node_port: 30080,
+    },
+    EntryPort {
+        port: 443,
+        node_port: 30443,
+    },
+];
+
+struct Stage {
+    double: Arc<Double>,
+    backend: Arc<MemoryBackend>,
+    url: url::Url,
+    aws: Aws,
+}
+
+fn castle() -> Aws {
+    let group = |count| NodeGroup {
+        count,
+        instance_type: "t3.large".into(),
+        disk_gib: 20,
+    };
+    Aws {
+        region: "eu-central-1".into(),
+        access_key_id: SecretRef::Vault("a".into()),
+        secret_access_key: SecretRef::Vault("b".into()),
+        vpc_cidr: "10.42.0.0/16".parse().unwrap(),
+        zones: ["a", "b", "c"].map(|z| format!("eu-central-1{z}")).to_vec(),
+        image: lab_ec2::IMAGE.into(),
+        control_planes: group(3),
+        workers: group(2),
+    }
+}
+
+async fn stage() -> Stage {
+    let credential = Credential::user("123456789012", "castle", KEY, SECRET);
+    let config = Config {
+        credentials: vec![credential],
+        ..Config::default()
+    };
+    stage_with(config).await
+}
+
+async fn stage_with(config: Config) -> Stage {
+    let backend = Arc::new(MemoryBackend::default());
+    let double = Double::start(config, backend.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let router = double.router();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Stage {
+        double,
+        backend,
+        url,
+        aws: castle(),
+    }
+}
+
+impl Stage {
+    fn cloud(&self, secret: &str) -> AwsCloud {
+        let tls = Trust::public().tls().unwrap();
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .build()
+            .unwrap();
+        let credentials = Arc::new(Credentials::new(KEY, Secret::from_string(secret.to_owned())));
+        let tags = Tags {
+            castle: "rossi".into(),
+            generation: Generation::new(1_790_000_000_000, 7),
+        };
+        AwsCloud::new(http, credentials, &self.aws, tags, Some(self.url.clone()))
+    }
+
+    /// Everything from nothing to registered nodes.
+    async fn build(&self, cloud: &AwsCloud) -> Result<skykeep_cloud::Entry, CloudError> {
+        let progress = Progress::silent();
+        let network = cloud
+            .network(&["203.0.113.7/32".parse().unwrap()], &PORTS, &progress)
+            .await?;
+        let entry = cloud.entry(&network, &PORTS, &progress).await?;
+        let mut nodes = Vec::new();
+        for node in plan_nodes(&self.aws) {
+            let user_data = format!("#cloud-config\n# {}\n", node.name);
+            nodes.push(cloud.node(&network, &node, user_data.as_bytes(), 1, &progress).await?);
+        }
+        let nodes = cloud.nodes_running(&nodes, soon(), &progress).await?;
+        assert!(nodes.iter().all(|n| n.public_ip.is_some()));
+        cloud.register(&entry, &nodes).await?;
+        cloud.register(&entry, &nodes).await?;
+        cloud.entry_ready(&entry, soon(), &progress).await?;
+        cloud.targets_healthy(&entry, soon(), &progress).await?;
+        Ok(entry)
+    }
+}
+
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+fn count(things: &[skykeep_cloud::Thing], kind: &str) -> usize {
+    things.iter().filter(|t| t.kind == kind).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_castle_is_built_once_adopted_twice_and_destroyed_to_nothing() {
+    let stage = stage().await;
+    let cloud = stage.cloud(SECRET);
+    let preflight = cloud.preflight(&Progress::silent()).await.unwrap();
+    assert_eq!(
+        (preflight.account.as_str(), preflight.vcpus_needed),
+        ("123456789012", 10)
+    );
+    assert_eq!(
+        stage.double.inventory(),
+        Vec::<String>::new(),
+        "preflight must create nothing"
+    );
+
+    let entry = stage.build(&cloud).await.unwrap();
+    assert_eq!(entry.addresses.len(), 3);
+    let once = cloud.inventory().await.unwrap();
+    assert_eq!(
+        (count(&once, "instance"), count(&once, "vpc"), count(&once, "subnet")),
+        (5, 1, 3)
+    );
+    {
+        let memory = stage.backend.memory();
+        let user_data: Vec<_> = memory.instances.values().map(|i| i.user_data.clone()).collect();
+        assert!(user_data.contains(&b"#cloud-config\n# cp1\n".to_vec()));
+        assert!(
+            memory
+                .instances
+                .values()
+                .all(|i| i.imds_tokens_required && i.imds_hop_limit == 1)
+        );
+        // The world reaches no node but through the entry; the laptop reaches the API.
+        let cp1 = "10.42.0.10".parse::<std::net::Ipv4Addr>().unwrap();
+        let rules: Vec<_> = memory
+            .firewall
+            .values()
+            .flatten()
+            .filter(|r| r.private_ip == cp1)
+            .collect();
+        let world = rules
+            .iter()
+            .flat_map(|r| &r.ingress)
+            .flat_map(|r| &r.source)
+            .any(|s| s.prefix_len() == 0);
+        assert!(!rules.is_empty() && !world, "{rules:?}");
+    }
+
+    // Another laptop, which knows nothing but castle and generation.
+    let again = stage.build(&stage.cloud(SECRET).resuming()).await.unwrap();
+    assert_eq!(again, entry);
+    assert_eq!(cloud.inventory().await.unwrap(), once);
+
+    let progress = Progress::silent();
+    cloud.destroy(soon(), &progress).await.unwrap();
+    assert_eq!(cloud.inventory().await.unwrap(), []);
+    assert_eq!(stage.double.inventory(), Vec::<String>::new());
+    cloud.destroy(soon(), &progress).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_answers_throttling_and_late_visibility_leave_no_twins() {
+    let stage = stage().await;
+    let faults = stage.double.faults();
+    faults.stale_reads(Duration::from_millis(1500));
+    for action in [
+        "CreateVpc",
+        "DescribeVpcs",
+        "CreateSubnet",
+        "AllocateAddress",
+        "CreateTargetGroup",
+        "DescribeInstances",
+    ] {
+        faults.next(action, 2, Fault::Throttle);
+    }
+    for action in [
+        "CreateSubnet",
+        "CreateSecurityGroup",
+        "CreateLoadBalancer",
+        "CreateListener",
+        "RunInstances",
+    ] {
+        faults.next(action, 1, Fault::LostReply);
+    }
+    faults.next("ModifyVpcAttribute", 1, Fault::Unavailable);
+    let cloud = stage.cloud(SECRET);
+    stage.build(&cloud).await.unwrap();
+    let things = cloud.inventory().await.unwrap();
+    assert_eq!(
+        (
+            count(&things, "instance"),
+            count(&things, "subnet"),
+            count(&things, "security-group")
+        ),
+        (5, 3, 2)
+    );
+    cloud.destroy(soon(), &Progress::silent()).await.unwrap();
+    assert_eq!(stage.double.inventory(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_answer_left_behind_is_found_by_the_next_run() {
+    let stage = stage().await;
+    for action in ["CreateVpc", "CreateInternetGateway", "AllocateAddress"] {
+        // These have no client token, so the run ends; the next one must find what was made.
+        stage.double.faults().next(action, 1, Fault::LostReply);
+        stage.double.faults().stale_reads(Duration::from_secs(2));
+        let error = stage.build(&stage.cloud(SECRET).resuming()).await.unwrap_err();
+        assert!(error.is_transient(), "{action}: {error:?}");
+    }
+    let cloud = stage.cloud(SECRET).resuming();
+    stage.build(&cloud).await.unwrap();
+    let things = cloud.inventory().await.unwrap();
+    let counts = ["vpc", "internet-gateway", "elastic-address", "load-balancer"].map(|kind| count(&things, kind));
+    assert_eq!(counts, [1, 1, 3, 1], "{things:?}");
+    cloud.destroy(soon(), &Progress::silent()).await.unwrap();
+    assert_eq!(stage.double.inventory(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_laptops_at_once_end_in_one_network_and_nothing_of_the_twin_outlives_the_castle() {
+    let stage = stage().await;
+    stage.double.faults().stale_reads(Duration::from_millis(2500));
+    let (one, two) = (stage.cloud(SECRET), stage.cloud(SECRET));
+    let progress = Progress::silent();
+    let (a, b) = tokio::join!(one.network(&[], &PORTS, &progress), two.network(&[], &PORTS, &progress));
+    let twins = [a.map(|n| n.vpc_id), b.map(|n| n.vpc_id)];
+    let third = stage.cloud(SECRET).resuming();
+    let network = third.network(&[], &PORTS, &progress).await.unwrap();
+    for twin in twins.into_iter().flatten() {
+        assert!(network.vpc_id <= twin, "the lowest stays");
+    }
+    assert_eq!(
+        stage.cloud(SECRET).network(&[], &PORTS, &progress).await.unwrap(),
+        network
+    );
+    let entry = third.entry(&network, &PORTS, &progress).await.unwrap();
+    assert_eq!(entry.addresses.len(), 3);
+    third.destroy(soon(), &progress).await.unwrap();
+    assert_eq!(stage.double.inventory(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_laptop_takes_the_first_ones_access_over() {
+    let stage = stage().await;
+    let cloud = stage.cloud(SECRET);
+    let progress = Progress::silent();
+    cloud
+        .network(&["203.0.113.7/32".parse().unwrap()], &PORTS, &progress)
+        .await
+        .unwrap();
+    let network = cloud
+        .network(&["198.51.100.9/32".parse().unwrap()], &PORTS, &progress)
+        .await
+        .unwrap();
+    let node = plan_nodes(&stage.aws).remove(0);
+    let node = cloud.node(&network, &node, b"a", 1, &progress).await.unwrap();
+    cloud.nodes_running(&[node], soon(), &progress).await.unwrap();
+    let text = format!("{:?}", stage.backend.memory().firewall);
+    assert!(
+        text.contains("198.51.100.9/32") && !text.contains("203.0.113.7/32"),
+        "{text}"
+    );
+    cloud.destroy(soon(), &progress).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destruction_cut_short_is_carried_on() {
+    let stage = stage().await;
+    let cloud = stage.cloud(SECRET);
+    stage.build(&cloud).await.unwrap();
+    let progress = Progress::silent();
+    for action in [
+        "TerminateInstances",
+        "ReleaseAddress",
+        "DeleteSubnet",
+        "DetachInternetGateway",
+    ] {
+        let early = Deadline::after(Duration::from_millis(1500));
+        stage.double.faults().next(action, 1, Fault::Internal);
+        let _ = cloud.destroy(early, &progress).await;
+    }
+    cloud.destroy(soon(), &progress).await.unwrap();
+    assert_eq!(stage.double.inventory(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_node_is_replaced_at_the_same_address() {
+    let stage = stage().await;
+    let cloud = stage.cloud(SECRET);
+    let progress = Progress::silent();
+    let network = cloud.network(&[], &PORTS, &progress).await.unwrap();
+    let node = plan_nodes(&stage.aws).remove(0);
+    stage.backend.memory().fail_launch = Some("Server.InternalError: the host broke".into());
+    let first = cloud.node(&network, &node, b"a", 1, &progress).await.unwrap();
+    let error = cloud
+        .nodes_running(std::slice::from_ref(&first), soon(), &progress)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, CloudError::NodeDied { .. }), "{error:?}");
+    // The same attempt is used up; the next one lives.
+    assert!(matches!(
+        cloud.node(&network, &node, b"a", 1, &progress).await,
+        Err(CloudError::NodeDied { .. })
+    ));
+    let second = cloud.node(&network, &node, b"b", 2, &progress).await.unwrap();
+    assert_ne!(first.id, second.id);
+    let running = cloud.nodes_running(&[second], soon(), &progress).await.unwrap();
+    assert_eq!(running[0].private_ip, node.private_ip);
+    cloud.destroy(soon(), &progress).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_shows_before_anything_is_created() {
+    let mut stage = stage().await;
+    let why = |e: CloudError| e.why();
+    let progress = Progress::silent();
+    let error = stage.cloud("wrong").preflight(&progress).await.unwrap_err();
+    assert!(why(error).contains("secret access key does not belong"));
+    stage.aws.image = "ami-00000000000000000".into();
+    let error = stage.cloud(SECRET).preflight(&progress).await.unwrap_err();
+    assert!(error.remedy().contains("cloud.aws.image"), "{error:?}");
+    stage.aws = castle();
+    stage.aws.zones[2] = "eu-central-1z".into();
+    let error = stage.cloud(SECRET).preflight(&progress).await.unwrap_err();
+    assert!(error.what().contains("eu-central-1z"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_may_not_launch_is_found_out_beforehand() {
+    let mut credential = Credential::user("123456789012", "castle", KEY, SECRET);
+    credential.denied = vec!["RunInstances".into()];
+    let delays = Delays {
+        balancer_active: Duration::from_secs(1),
+        ..Config::default().delays
+    };
+    let stage = stage_with(Config {
+        credentials: vec![credential],
+        delays,
+        ..Config::default()
+    })
+    .await;
+    let error = stage.cloud(SECRET).preflight(&Progress::silent()).await.unwrap_err();
+    assert_eq!(error.code(), Some("UnauthorizedOperation"));
+}

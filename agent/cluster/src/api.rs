@@ -1,0 +1,219 @@
+//! The way to the cluster's API: several addresses of one name, checked by that name and our CA alone.
+//!
+//! The client dials the addresses in turn, beginning with the one that last answered, so a dead control plane costs one refused or timed out
+//! connection. TCP keepalive finds peers that lost their power.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use futures::future::{BoxFuture, ready};
+use hyper_util::{
+    client::legacy::{
+        Client as HyperClient,
+        connect::{HttpConnector, dns::Name},
+    },
+    rt::TokioExecutor,
+};
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment},
+    core::v1::Node,
+};
+use kube::{Api, Client, Config, api::ListParams, client::ConfigExt, config::AuthInfo};
+use skykeep_core::{
+    Deadline, Explained, Trouble,
+    deadline::{Look, poll},
+};
+use tower::{ServiceBuilder, service_fn};
+
+use crate::{API_NAME, API_PORT, ClusterError, pki::AdminIdentity};
+
+const EVERY: Duration = Duration::from_millis(500);
+
+/// A client for the API at these addresses. Nothing is sent yet.
+pub fn client(addresses: &[Ipv4Addr], identity: &AdminIdentity) -> Result<Client, ClusterError> {
+    // Somebody has to choose for the whole process; losing the race is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let fault = |why: String| Explained {
+        what: "The client for the cluster's API can't be built".into(),
+        why,
+        remedy: "This is a fault of the program: please report it with this text.".into(),
+    };
+    let url = format!("https://{API_NAME}:{API_PORT}")
+        .parse()
+        .map_err(|_| fault("the API's URL".into()))?;
+    let mut config = Config::new(url);
+    config.root_cert = Some(vec![identity.ca_der.clone()]);
+    config.auth_info = AuthInfo {
+        client_certificate_data: Some(BASE64.encode(&identity.certificate)),
+        client_key_data: Some(BASE64.encode(identity.key.expose()).into()),
+        ..AuthInfo::default()
+    };
+
+    let mut connector = HttpConnector::new_with_resolver(in_turn(addresses));
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(Duration::from_secs(4)));
+    connector.set_keepalive(Some(Duration::from_secs(10)));
+    connector.set_keepalive_interval(Some(Duration::from_secs(5)));
+    connector.set_keepalive_retries(Some(3));
+    let failed = ClusterError::api("preparing the client");
+    let https = match config.rustls_https_connector_with_connector(connector) {
+        Ok(https) => https,
+        Err(e) => return Err(failed(e)),
+    };
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .service(HyperClient::builder(TokioExecutor::new()).build(https));
+    Ok(Client::new(service, "default"))
+}
+
+/// Answers every name with our addresses; each call begins one further, so that a peer that accepts but does not serve is passed over.
+fn in_turn(
+    addresses: &[Ipv4Addr],
+) -> impl tower::Service<
+    Name,
+    Response = std::vec::IntoIter<SocketAddr>,
+    Error = std::io::Error,
+    Future = BoxFuture<'static, Result<std::vec::IntoIter<SocketAddr>, std::io::Error>>,
+> + Clone
++ Send
++ use<> {
+    let addresses: Vec<SocketAddr> = addresses.iter().map(|a| SocketAddr::from((*a, API_PORT))).collect();
+    let turn = Arc::new(AtomicUsize::new(0));
+    service_fn(move |_: Name| -> BoxFuture<'static, _> {
+        let mut addresses = addresses.clone();
+        let start = turn.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
+        addresses.rotate_left(start);
+        Box::pin(ready(Ok(addresses.into_iter())))
+    })
+}
+
+/// Waits until one API server behind these addresses is ready, and gives back a client that knows them all.
+pub async fn connect(
+    addresses: &[Ipv4Addr],
+    identity: &AdminIdentity,
+    deadline: Deadline,
+) -> Result<Client, ClusterError> {
+    let client = client(addresses, identity)?;
+    wait_ready(&client, deadline).await?;
+    Ok(client)
+}
+
+/// Waits until the API says it is ready.
+pub async fn wait_ready(client: &Client, deadline: Deadline) -> Result<(), ClusterError> {
+    let look = || async {
+        tokio::time::timeout(Duration::from_secs(5), text(client, "/readyz"))
+            .await
+            .unwrap_or_else(|_| Ok("no answer within 5 s".into()))
+            .map(|body| {
+                if body.trim() == "ok" {
+                    Look::Ready(())
+                } else {
+                    Look::NotYet(short(&body))
+                }
+            })
+            .map_err(Trouble::from)
+    };
+    Ok(poll("the cluster's API", deadline, EVERY, look).await?)
+}
+
+/// Waits until the API servers at all these addresses are ready: the control plane then survives the loss of one.
+pub async fn wait_quorum(
+    addresses: &[Ipv4Addr],
+    identity: &AdminIdentity,
+    deadline: Deadline,
+) -> Result<(), ClusterError> {
+    let each = addresses.iter().map(|address| async move {
+        let client = client(&[*address], identity)?;
+        wait_ready(&client, deadline).await
+    });
+    futures::future::try_join_all(each).await.map(|_| ())
+}
+
+async fn text(client: &Client, path: &str) -> Result<String, ClusterError> {
+    let request = http::Request::get(path)
+        .body(Vec::new())
+        .map_err(|e| ClusterError::Plan(e.to_string()))?;
+    client
+        .request_text(request)
+        .await
+        .map_err(ClusterError::api(format!("asking for {path}")))
+}
+
+fn short(text: &str) -> String {
+    text.lines()
+        .filter(|line| !line.starts_with("[+]"))
+        .take(3)
+        .collect::<Vec<_>>()
+        .join("; ")
+        .chars()
+        .take(200)
+        .collect()
+}
+
+/// Waits until all these nodes are Ready.
+pub async fn wait_nodes(client: &Client, names: &[String], deadline: Deadline) -> Result<(), ClusterError> {
+    let api: Api<Node> = Api::all(client.clone());
+    let look = || async {
+        let list = api
+            .list(&ListParams::default())
+            .await
+            .map_err(ClusterError::api("listing nodes"))?;
+        let missing: Vec<_> = names
+            .iter()
+            .filter(|name| !list.items.iter().any(|n| is_ready(n, name)))
+            .cloned()
+            .collect();
+        Ok(if missing.is_empty() {
+            Look::Ready(())
+        } else {
+            Look::NotYet(format!("not Ready: {}", missing.join(", ")))
+        })
+    };
+    Ok(poll("the nodes", deadline, EVERY, look).await?)
+}
+
+fn is_ready(node: &Node, name: &str) -> bool {
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|s| s.conditions.as_deref())
+        .unwrap_or_default();
+    node.metadata.name.as_deref() == Some(name) && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+/// Waits until the pod network runs on every node and CoreDNS answers.
+pub async fn wait_network(client: &Client, nodes: usize, deadline: Deadline) -> Result<(), ClusterError> {
+    let sets: Api<DaemonSet> = Api::namespaced(client.clone(), crate::network::NAMESPACE);
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), crate::network::NAMESPACE);
+    let look = || async {
+        for name in [crate::network::DAEMON_SET, "kube-proxy"] {
+            let set = sets
+                .get(name)
+                .await
+                .map_err(ClusterError::api(format!("reading DaemonSet {name}")))?;
+            let ready = set.status.map_or(0, |s| usize::try_from(s.number_ready).unwrap_or(0));
+            if ready < nodes {
+                return Ok(Look::NotYet(format!("{name} runs on {ready} of {nodes} nodes")));
+            }
+        }
+        let dns = deployments
+            .get("coredns")
+            .await
+            .map_err(ClusterError::api("reading Deployment coredns"))?;
+        let ready = dns.status.and_then(|s| s.ready_replicas).unwrap_or(0);
+        Ok(if ready > 0 {
+            Look::Ready(())
+        } else {
+            Look::NotYet("no CoreDNS pod is ready".into())
+        })
+    };
+    Ok(poll("the pod network and CoreDNS", deadline, EVERY, look).await?)
+}

@@ -1,0 +1,165 @@
+use sha2::{Digest, Sha256};
+use skykeep_core::Secret;
+
+use super::*;
+
+pub(crate) fn castle() -> Castle {
+    Castle::parse(include_str!("../../../../tests/castle/castle.yaml")).unwrap()
+}
+
+pub(crate) fn lock() -> Lock {
+    let artifact = |name: &str, unpack: bool| {
+        serde_json::json!({"name": name, "url": format!("https://dl.example/{name}"), "sha256": "a".repeat(64), "size": 1,
+            "dest": format!("/usr/local/bin/{name}"), "mode": "0755", "unpack": if unpack { Some("tar.gz") } else { None }})
+    };
+    let images = [
+        "pause",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kube-proxy",
+        "etcd",
+        "coredns/coredns",
+    ];
+    let images: Vec<_> = images
+        .iter()
+        .map(|i| format!("registry.k8s.io/{i}"))
+        .chain(["ghcr.io/flannel-io/flannel".to_owned()])
+        .map(|i| serde_json::json!({"name": format!("{i}:v1"), "digest": format!("sha256:{}", "b".repeat(64))}))
+        .collect();
+    let text = serde_json::json!({"version": 1, "kubernetes": "v1.36.3", "images": images, "artifacts": [
+        artifact("kubelet", false), artifact("kubeadm", false), artifact("containerd", true), artifact("runc", false),
+        artifact("cni-plugins", true), artifact("flannel-cni", false), artifact("skykeep", false)]});
+    Lock::parse(&text.to_string()).unwrap()
+}
+
+pub(crate) fn nodes() -> Vec<PlannedNode> {
+    let node = |name: &str, role, last| PlannedNode {
+        name: name.into(),
+        role,
+        private_ip: Ipv4Addr::new(10, 42, 0, last),
+    };
+    vec![
+        node("cp1", Role::ControlPlane, 11),
+        node("cp2", Role::ControlPlane, 12),
+        node("cp3", Role::ControlPlane, 13),
+        node("w1", Role::Worker, 21),
+        node("w2", Role::Worker, 22),
+    ]
+}
+
+fn plan_of(name: &str) -> NodePlan {
+    let derive = |label: &str| Secret::new(Sha256::digest(label.as_bytes()).to_vec());
+    let generation: Generation = "01KAS0000000000000000000RS".parse().unwrap();
+    let pki = Pki::derive("rossi", &generation, &derive).unwrap();
+    let (castle, lock, nodes) = (castle(), lock(), nodes());
+    Blueprint {
+        castle: &castle,
+        lock: &lock,
+        generation: &generation,
+        pki: &pki,
+        nodes: &nodes,
+    }
+    .node_plan(name)
+    .unwrap()
+}
+
+fn file<'a>(plan: &'a NodePlan, path: &str) -> &'a str {
+    plan.files
+        .iter()
+        .find(|f| f.path == path)
+        .unwrap_or_else(|| panic!("{path}"))
+        .content
+        .expose()
+}
+
+#[test]
+fn a_worker_never_receives_a_private_key() {
+    let plan = serde_json::to_string(&plan_of("w1")).unwrap();
+    assert!(!plan.contains("PRIVATE KEY"));
+    assert!(!plan.contains("secretbox"));
+    let control_plane = serde_json::to_string(&plan_of("cp2")).unwrap();
+    assert_eq!(
+        control_plane.matches("BEGIN PRIVATE KEY").count(),
+        4,
+        "the check above looks for the right words"
+    );
+}
+
+#[test]
+fn a_workers_token_is_in_no_command_line_and_is_wiped_when_it_has_joined() {
+    let plan = plan_of("w1");
+    let token = file(&plan, "/etc/kubernetes/skykeep-knock.curl")
+        .split("Bearer ")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    assert!(plan.steps.iter().all(|s| s.argv.iter().all(|a| !a.contains(&token))));
+    for holder in plan.files.iter().filter(|f| f.content.expose().contains(&token)) {
+        assert!(plan.wipe.contains(&holder.path), "{}", holder.path);
+        assert_eq!(holder.mode, "0600");
+    }
+}
+
+#[test]
+fn only_the_first_control_plane_does_what_is_done_once() {
+    let once = |name: &str| {
+        plan_of(name)
+            .steps
+            .iter()
+            .any(|s| s.title == "what the cluster needs once")
+    };
+    assert!(once("cp1") && !once("cp2") && !once("cp3") && !once("w1"));
+    assert!(!file(&plan_of("cp2"), KUBEADM).contains("bootstrapTokens"));
+    assert!(file(&plan_of("cp1"), KUBEADM).contains("bootstrapTokens"));
+}
+
+const KUBEADM: &str = "/etc/kubernetes/skykeep/kubeadm.yaml";
+
+#[test]
+fn every_control_plane_knows_every_etcd_member_and_asks_itself_first() {
+    for (name, own) in [("cp1", "10.42.0.11"), ("cp2", "10.42.0.12"), ("cp3", "10.42.0.13")] {
+        let plan = plan_of(name);
+        assert!(
+            file(&plan, KUBEADM)
+                .contains("cp1=https://10.42.0.11:2380,cp2=https://10.42.0.12:2380,cp3=https://10.42.0.13:2380")
+        );
+        assert_eq!(plan.hosts[0], format!("{own} api.castle.internal"));
+        assert_eq!(plan.hosts.len(), 3);
+    }
+    assert_ne!(
+        plan_of("w1").hosts[0],
+        plan_of("w2").hosts[0],
+        "workers spread over the control planes"
+    );
+}
+
+#[test]
+fn the_kubeadm_configuration_of_the_first_control_plane() {
+    insta::assert_snapshot!(file(&plan_of("cp1"), KUBEADM));
+}
+
+#[test]
+fn the_steps_of_each_kind_of_node() {
+    let list = |name: &str| {
+        let lines: Vec<_> = plan_of(name)
+            .steps
+            .iter()
+            .map(|s| format!("{}: {}", s.title, s.argv.join(" ")))
+            .collect();
+        lines.join("\n")
+    };
+    insta::assert_snapshot!(format!("{}\n\n{}\n\n{}", list("cp1"), list("cp2"), list("w1")));
+}
+
+#[test]
+fn a_plan_survives_its_journey_and_debug_shows_no_key() {
+    let plan = plan_of("cp1");
+    let json = serde_json::to_string(&plan).unwrap();
+    let back: NodePlan = serde_json::from_str(&json).unwrap();
+    assert_eq!(serde_json::to_string(&back).unwrap(), json);
+    assert!(!format!("{plan:?}").contains("PRIVATE KEY"));
+}

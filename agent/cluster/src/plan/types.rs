@@ -1,0 +1,149 @@
+//! The plan as data. It travels as JSON inside the sealed blob; the node's executor knows no more than this.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use skykeep_core::lock::Artifact;
+use zeroize::Zeroize;
+
+use super::Role;
+
+/// What one node has to do, from first boot to joined.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodePlan {
+    /// Format version; 1.
+    pub version: u32,
+    /// The castle's name.
+    pub castle: String,
+    /// The generation.
+    pub generation: String,
+    /// The node's name in Kubernetes.
+    pub node: String,
+    /// What it is for.
+    pub role: Role,
+    /// All of it must be done within this many seconds.
+    pub deadline_s: u64,
+    /// What is downloaded, in parallel.
+    pub artifacts: Vec<Artifact>,
+    /// Lines for /etc/hosts.
+    pub hosts: Vec<String>,
+    /// Files, written in this order after the downloads.
+    pub files: Vec<PlanFile>,
+    /// What is run, in this order.
+    pub steps: Vec<Step>,
+    /// Files that must exist at the end; each proves that something worked.
+    pub done_when: Vec<String>,
+    /// Files that are wiped at the end.
+    pub wipe: Vec<String>,
+}
+
+/// A file to write.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanFile {
+    /// Absolute path.
+    pub path: String,
+    /// Octal mode.
+    pub mode: String,
+    /// What is in it.
+    pub content: SecretText,
+    /// Written only when this path exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_if: Option<String>,
+}
+
+/// A command to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// For the console.
+    pub title: String,
+    /// Program and arguments; never a secret.
+    pub argv: Vec<String>,
+    /// The step, with all its tries, must be done within this many seconds.
+    pub deadline_s: u64,
+    /// Try again until the deadline.
+    #[serde(default)]
+    pub retry: bool,
+    /// Failing is not fatal.
+    #[serde(default)]
+    pub optional: bool,
+    /// Wait until this path exists before running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_for: Option<String>,
+}
+
+/// Text that may hold keys: wiped when dropped, never shown by `Debug`.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// The text, for the moment of its use.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        SecretText(text)
+    }
+}
+
+impl Drop for SecretText {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes]", self.0.len())
+    }
+}
+
+impl PlanFile {
+    pub(super) fn new(path: &str, mode: &str, content: impl Into<String>) -> Self {
+        PlanFile {
+            path: path.into(),
+            mode: mode.into(),
+            content: SecretText(content.into()),
+            only_if: None,
+        }
+    }
+
+    pub(super) fn only_if(mut self, path: &str) -> Self {
+        self.only_if = Some(path.into());
+        self
+    }
+}
+
+impl Step {
+    pub(super) fn new(title: &str, deadline_s: u64, argv: &[&str]) -> Self {
+        Step {
+            title: title.into(),
+            argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+            deadline_s,
+            retry: false,
+            optional: false,
+            wait_for: None,
+        }
+    }
+
+    pub(super) fn retried(mut self) -> Self {
+        self.retry = true;
+        self
+    }
+
+    pub(super) fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    pub(super) fn wait_for(mut self, path: &str) -> Self {
+        self.wait_for = Some(path.into());
+        self
+    }
+}

@@ -1,0 +1,232 @@
+//! What the types alone can't say about a castle file.
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv4Net;
+
+use super::{Castle, SecretRef};
+use crate::explain::Explained;
+
+/// Checks everything that needs more than one field, or a range.
+pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
+    name(castle)?;
+    networks(castle)?;
+    nodes(castle)?;
+    references(castle)?;
+    treasures(castle)?;
+    entry(castle)
+}
+
+fn bad(field: &str, why: impl Into<String>, remedy: impl Into<String>) -> Explained {
+    Explained {
+        what: format!("castle.yaml: `{field}` can't be used"),
+        why: why.into(),
+        remedy: remedy.into(),
+    }
+}
+
+fn ensure(ok: bool, field: &str, why: impl Into<String>, remedy: impl Into<String>) -> Result<(), Explained> {
+    if ok { Ok(()) } else { Err(bad(field, why, remedy)) }
+}
+
+fn is_label(text: &str, longest: usize) -> bool {
+    !text.is_empty()
+        && text.len() <= longest
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn name(castle: &Castle) -> Result<(), Explained> {
+    ensure(
+        is_label(&castle.name, 20),
+        "name",
+        "a castle's name becomes part of the names of cloud resources",
+        "Use 1 to 20 lower-case letters, digits and hyphens.",
+    )
+}
+
+fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
+    a.contains(&b.network()) || b.contains(&a.network())
+}
+
+fn networks(castle: &Castle) -> Result<(), Explained> {
+    let vpc = castle.cloud.aws.vpc_cidr;
+    let pods = castle.cluster.pod_cidr;
+    let services = castle.cluster.service_cidr;
+    for (field, net) in [
+        ("cloud.aws.vpcCidr", vpc),
+        ("cluster.podCidr", pods),
+        ("cluster.serviceCidr", services),
+    ] {
+        ensure(
+            net.trunc() == net,
+            field,
+            format!("{net} has bits set behind its prefix"),
+            format!("Write {} instead.", net.trunc()),
+        )?;
+    }
+    ensure(
+        (16..=20).contains(&vpc.prefix_len()),
+        "cloud.aws.vpcCidr",
+        format!("{vpc} is a /{}", vpc.prefix_len()),
+        "Use a network of /16 to /20: each zone gets a 1/16 of it.",
+    )?;
+    ensure(
+        pods.prefix_len() <= 20,
+        "cluster.podCidr",
+        format!("{pods} is too small for a /24 on each node"),
+        "Use a /20 or larger, for example 10.244.0.0/16.",
+    )?;
+    let nets = [
+        ("cloud.aws.vpcCidr", vpc),
+        ("cluster.podCidr", pods),
+        ("cluster.serviceCidr", services),
+    ];
+    for (i, (field_a, a)) in nets.iter().enumerate() {
+        for (field_b, b) in nets.iter().skip(i + 1) {
+            ensure(
+                !overlap(a, b),
+                field_b,
+                format!("{b} overlaps `{field_a}` {a}"),
+                "Choose three networks that have no address in common.",
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn nodes(castle: &Castle) -> Result<(), Explained> {
+    let aws = &castle.cloud.aws;
+    ensure(
+        matches!(aws.control_planes.count, 1 | 3 | 5),
+        "cloud.aws.controlPlanes.count",
+        format!("{} control planes can't keep a quorum well", aws.control_planes.count),
+        "Use 3 (or 1, or 5).",
+    )?;
+    ensure(
+        (1..=50).contains(&aws.workers.count),
+        "cloud.aws.workers.count",
+        format!("{} workers are outside 1 to 50", aws.workers.count),
+        "Use at least one worker: applications do not run on control planes.",
+    )?;
+    ensure(
+        (1..=6).contains(&aws.zones.len()),
+        "cloud.aws.zones",
+        format!("{} zones are listed", aws.zones.len()),
+        "List one to six availability zones, three for three control planes.",
+    )?;
+    let distinct: BTreeSet<_> = aws.zones.iter().collect();
+    ensure(
+        distinct.len() == aws.zones.len(),
+        "cloud.aws.zones",
+        "a zone is listed twice",
+        "List each zone once.",
+    )?;
+    ensure(
+        aws.image.starts_with("ami-"),
+        "cloud.aws.image",
+        "it is no image id",
+        "Use the `ami-...` of a stock Debian 12 image in your region.",
+    )
+}
+
+fn references(castle: &Castle) -> Result<(), Explained> {
+    let needs_infisical = castle
+        .secret_refs()
+        .iter()
+        .any(|r| matches!(r, SecretRef::Infisical(_)));
+    ensure(
+        !needs_infisical || castle.secrets.infisical.is_some(),
+        "secrets.infisical",
+        "secrets are taken from Infisical, but no project is named",
+        "Add `secrets.infisical`, or take those secrets from the vault.",
+    )?;
+    if let Some(infisical) = &castle.secrets.infisical {
+        for (field, reference) in [
+            ("secrets.infisical.clientId", &infisical.client_id),
+            ("secrets.infisical.clientSecret", &infisical.client_secret),
+        ] {
+            ensure(
+                matches!(reference, SecretRef::Vault(_)),
+                field,
+                "the key to Infisical can't lie in Infisical",
+                "Take it from the vault: `vault:<path>`.",
+            )?;
+        }
+        ensure(
+            infisical.url.scheme() == "https",
+            "secrets.infisical.url",
+            "it is not https",
+            "Secrets travel over TLS only: use https://.",
+        )?;
+    }
+    ensure(
+        castle.gitops.url.scheme() == "https",
+        "gitops.url",
+        "it is not https",
+        "Use the https:// URL of the repository and a token.",
+    )
+}
+
+fn treasures(castle: &Castle) -> Result<(), Explained> {
+    let mut names = BTreeSet::new();
+    let mut claims = BTreeSet::new();
+    for treasure in &castle.treasures {
+        ensure(
+            is_label(&treasure.name, 40),
+            "treasures.name",
+            format!("`{}` is no plain name", treasure.name),
+            "Use lower-case letters, digits and hyphens.",
+        )?;
+        ensure(
+            names.insert(&treasure.name),
+            "treasures.name",
+            format!("two treasures are called `{}`", treasure.name),
+            "Give each its own name.",
+        )?;
+        ensure(
+            claims.insert((&treasure.namespace, &treasure.claim)),
+            "treasures.claim",
+            format!("two treasures go into {}/{}", treasure.namespace, treasure.claim),
+            "One claim receives one treasure.",
+        )?;
+        ensure(
+            treasure.restic.path.starts_with('/'),
+            "treasures.restic.path",
+            format!("`{}` is not absolute", treasure.restic.path),
+            "Write the path as restic shows it in the snapshot, beginning with /.",
+        )?;
+    }
+    Ok(())
+}
+
+fn entry(castle: &Castle) -> Result<(), Explained> {
+    for port in &castle.entry.ports {
+        ensure(
+            (30000..=32767).contains(&port.node_port),
+            "entry.ports.nodePort",
+            format!("{} is outside Kubernetes' node port range", port.node_port),
+            "Use a port from 30000 to 32767.",
+        )?;
+    }
+    let ports: BTreeSet<_> = castle.entry.ports.iter().map(|p| p.port).collect();
+    let node_ports: BTreeSet<_> = castle.entry.ports.iter().map(|p| p.node_port).collect();
+    ensure(
+        !castle.entry.ports.is_empty() && ports.len() == castle.entry.ports.len() && node_ports.len() == ports.len(),
+        "entry.ports",
+        "there is no port, or one is listed twice",
+        "List each port once, for example {port: 443, nodePort: 30443}.",
+    )?;
+    for health in &castle.health {
+        ensure(
+            health.url.scheme() == "https" && health.url.host_str().is_some(),
+            "health.url",
+            format!("`{}` is no https URL", health.url),
+            "Health is asked over HTTPS with the real name.",
+        )?;
+    }
+    Ok(())
+}

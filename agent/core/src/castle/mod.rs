@@ -1,0 +1,112 @@
+//! The castle file (`castle.yaml`): the estate as its owner describes it. It holds no secret, only where each one is.
+
+mod check;
+mod types;
+
+pub use types::*;
+
+use crate::explain::Explained;
+
+impl Castle {
+    /// Reads and checks a castle file. Unknown fields, bad networks and dangling references are errors with a position
+    /// or a field name and a hint.
+    pub fn parse(yaml: &str) -> Result<Self, Explained> {
+        // No snippet of the text in the error: somebody may have pasted a secret there.
+        let options = serde_saphyr::options! { with_snippet: false };
+        let castle: Castle = serde_saphyr::from_str_with_options(yaml, options).map_err(|e| Explained {
+            what: "castle.yaml can't be read".into(),
+            why: e.to_string().trim().to_owned(),
+            remedy: "Mend that line; `skykeep schema` prints every field that there is.".into(),
+        })?;
+        check::check(&castle)?;
+        Ok(castle)
+    }
+
+    /// The JSON Schema of the castle file.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Castle).to_value()
+    }
+
+    /// Every secret that the castle file refers to, sorted, each once.
+    pub fn secret_refs(&self) -> Vec<SecretRef> {
+        let mut refs = Vec::new();
+        if let Some(i) = &self.secrets.infisical {
+            refs.extend([i.client_id.clone(), i.client_secret.clone()]);
+        }
+        refs.extend([self.state.access_key_id.clone(), self.state.secret_access_key.clone()]);
+        refs.extend([
+            self.cloud.aws.access_key_id.clone(),
+            self.cloud.aws.secret_access_key.clone(),
+        ]);
+        refs.push(self.gitops.token.clone());
+        for secret in &self.before_flux.secrets {
+            refs.extend(secret.data.values().cloned());
+        }
+        for t in &self.treasures {
+            refs.extend([
+                t.restic.access_key_id.clone(),
+                t.restic.secret_access_key.clone(),
+                t.restic.password.clone(),
+            ]);
+        }
+        if let Some(dns) = &self.dns {
+            refs.push(dns.cloudflare.token.clone());
+        }
+        refs.sort();
+        refs.dedup();
+        refs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = include_str!("../../../../tests/castle/castle.yaml");
+
+    #[test]
+    fn the_example_castle_is_read() {
+        let castle = Castle::parse(GOOD).unwrap();
+        assert_eq!(castle.cloud.aws.control_planes.count, 3);
+        assert!(
+            castle
+                .secret_refs()
+                .contains(&SecretRef::Infisical("GITHUB_TOKEN".into()))
+        );
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_with_its_line() {
+        let text = GOOD.replace("name: rossi\n", "name: rossi\nnaem: x\n");
+        let error = Castle::parse(&text).unwrap_err();
+        insta::assert_snapshot!(error.to_string());
+    }
+
+    #[test]
+    fn a_bad_network_is_an_error_with_a_hint() {
+        let error = Castle::parse(&GOOD.replace("10.42.0.0/16", "10.42.0.0/40")).unwrap_err();
+        insta::assert_snapshot!(error.to_string());
+    }
+
+    #[test]
+    fn networks_that_overlap_are_refused() {
+        let error = Castle::parse(&GOOD.replace("podCidr: 10.244.0.0/16", "podCidr: 10.42.128.0/17")).unwrap_err();
+        insta::assert_snapshot!(error.to_string());
+    }
+
+    #[test]
+    fn an_even_number_of_control_planes_is_refused() {
+        let error = Castle::parse(&GOOD.replace("controlPlanes: {count: 3", "controlPlanes: {count: 2")).unwrap_err();
+        assert!(error.why.contains("quorum"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_reference_without_a_store_is_refused() {
+        let error = Castle::parse(&GOOD.replace("infisical:GITHUB_TOKEN", "ghp_abcdef")).unwrap_err();
+        assert!(error.why.contains("vault:<path>"), "{error}");
+        assert!(
+            !error.to_string().contains("ghp_abcdef"),
+            "a token typed in by mistake must not be echoed: {error}"
+        );
+    }
+}

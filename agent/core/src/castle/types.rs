@@ -1,0 +1,394 @@
+//! The fields of the castle file, version 1.
+
+use std::{collections::BTreeMap, fmt};
+
+use ipnet::Ipv4Net;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use url::Url;
+
+/// A castle, as described by its owner.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Castle {
+    /// Must be `skykeep.dev/v1`.
+    pub api_version: ApiVersion,
+    /// Must be `Castle`.
+    pub kind: Kind,
+    /// Name of the castle: lower-case letters, digits and hyphens, at most 20.
+    pub name: String,
+    /// Where secrets live besides the vault.
+    #[serde(default)]
+    pub secrets: SecretStores,
+    /// The bucket that holds lease, journal and sealed node blobs.
+    pub state: State,
+    /// Where the castle is built.
+    pub cloud: Cloud,
+    /// The Kubernetes cluster.
+    pub cluster: Cluster,
+    /// The owner's Git repository.
+    pub gitops: Gitops,
+    /// What the repository expects to find before Flux starts.
+    #[serde(default)]
+    pub before_flux: BeforeFlux,
+    /// Data that must come back before its application starts.
+    #[serde(default)]
+    pub treasures: Vec<Treasure>,
+    /// The ports through which the world comes in.
+    pub entry: Entry,
+    /// When is the castle alive.
+    #[serde(default)]
+    pub health: Vec<Health>,
+    /// The names that move to the castle.
+    #[serde(default)]
+    pub dns: Option<Dns>,
+}
+
+/// The schema's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum ApiVersion {
+    /// Version 1.
+    #[serde(rename = "skykeep.dev/v1")]
+    V1,
+}
+
+/// The kind of document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Kind {
+    /// A castle.
+    Castle,
+}
+
+/// Where a secret is: `vault:<path>` or `infisical:<NAME>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "String")]
+pub enum SecretRef {
+    /// An entry of the vault.
+    Vault(String),
+    /// A secret of the Infisical project.
+    Infisical(String),
+}
+
+impl<'de> Deserialize<'de> for SecretRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.split_once(':') {
+            Some(("vault", path)) if !path.is_empty() => Ok(SecretRef::Vault(path.to_owned())),
+            Some(("infisical", name)) if !name.is_empty() => Ok(SecretRef::Infisical(name.to_owned())),
+            // The text is not repeated: it may be a secret that somebody pasted here.
+            _ => Err(de::Error::custom(
+                "a secret is named by where it is, `vault:<path>` or `infisical:<NAME>`, never written here",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretRef::Vault(path) => write!(f, "vault:{path}"),
+            SecretRef::Infisical(name) => write!(f, "infisical:{name}"),
+        }
+    }
+}
+
+/// Secret stores besides the vault.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretStores {
+    /// An Infisical project.
+    #[serde(default)]
+    pub infisical: Option<Infisical>,
+}
+
+/// An Infisical project and the machine identity that reads it (universal auth).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Infisical {
+    /// Base URL, for example `https://eu.infisical.com`.
+    pub url: Url,
+    /// Project id.
+    pub project_id: String,
+    /// Environment slug, for example `prod`.
+    pub environment: String,
+    /// Folder, for example `/skykeep`.
+    pub path: String,
+    /// Universal auth client id.
+    pub client_id: SecretRef,
+    /// Universal auth client secret.
+    pub client_secret: SecretRef,
+}
+
+/// The S3 bucket of the castle's state.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct State {
+    /// Bucket name.
+    pub bucket: String,
+    /// AWS region.
+    pub region: String,
+    /// Endpoint when it is not AWS, for example `https://s3.example.net`.
+    #[serde(default)]
+    pub endpoint: Option<Url>,
+    /// Access key id.
+    pub access_key_id: SecretRef,
+    /// Secret access key.
+    pub secret_access_key: SecretRef,
+}
+
+/// The cloud supplier.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cloud {
+    /// Amazon Web Services.
+    pub aws: Aws,
+}
+
+/// A castle on AWS.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Aws {
+    /// Region, for example `eu-central-1`.
+    pub region: String,
+    /// Access key id.
+    pub access_key_id: SecretRef,
+    /// Secret access key.
+    pub secret_access_key: SecretRef,
+    /// The castle's own network; /16 to /20.
+    #[schemars(with = "String")]
+    pub vpc_cidr: Ipv4Net,
+    /// Availability zones, three for three control planes.
+    pub zones: Vec<String>,
+    /// Image id (`ami-...`) of a stock Debian 12 cloud image.
+    pub image: String,
+    /// Control-plane nodes.
+    pub control_planes: NodeGroup,
+    /// Worker nodes.
+    pub workers: NodeGroup,
+}
+
+/// A group of equal nodes.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeGroup {
+    /// How many.
+    pub count: u8,
+    /// Instance type, for example `t3.large`.
+    pub instance_type: String,
+    /// Root disk, GiB.
+    #[serde(rename = "diskGiB")]
+    pub disk_gib: u32,
+}
+
+/// The Kubernetes cluster.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cluster {
+    /// Version, for example `v1.36.3`; the lock must be for the same.
+    pub kubernetes: String,
+    /// Network of the pods.
+    #[schemars(with = "String")]
+    pub pod_cidr: Ipv4Net,
+    /// Network of the services.
+    #[schemars(with = "String")]
+    pub service_cidr: Ipv4Net,
+    /// How pods reach one another.
+    pub cni: Cni,
+}
+
+/// Pod networks we can build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Cni {
+    /// Flannel with VXLAN.
+    Flannel,
+}
+
+/// The owner's Git repository, in the layout of `flux bootstrap`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Gitops {
+    /// HTTPS URL.
+    pub url: Url,
+    /// Branch.
+    pub branch: String,
+    /// The root path, for example `clusters/home`.
+    pub path: String,
+    /// User name that goes with the token.
+    #[serde(default = "git_user")]
+    pub username: String,
+    /// The token.
+    pub token: SecretRef,
+    /// A commit to be reborn from; the branch's head when absent.
+    #[serde(default)]
+    pub revision: Option<String>,
+}
+
+fn git_user() -> String {
+    "git".into()
+}
+
+/// The contract with the repository: what it expects to find before Flux starts.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BeforeFlux {
+    /// Namespaces.
+    #[serde(default)]
+    pub namespaces: Vec<String>,
+    /// ConfigMaps, for example the variables for substitution.
+    #[serde(default)]
+    pub config_maps: Vec<ConfigMapSpec>,
+    /// Secrets and where their values come from.
+    #[serde(default)]
+    pub secrets: Vec<SecretSpec>,
+    /// StorageClass names that the repository uses, and what they mean here.
+    #[serde(default)]
+    pub storage_classes: Vec<StorageClassSpec>,
+}
+
+/// A ConfigMap to create.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigMapSpec {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Contents.
+    pub data: BTreeMap<String, String>,
+}
+
+/// A Secret to create.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretSpec {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Kubernetes secret type.
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
+    /// Key -> where its value is.
+    pub data: BTreeMap<String, SecretRef>,
+}
+
+/// A StorageClass name and its provisioner.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StorageClassSpec {
+    /// Name that claims use.
+    pub name: String,
+    /// Provisioner, for example `rancher.io/local-path`.
+    pub provisioner: String,
+    /// Whether claims without a class get this one.
+    #[serde(default)]
+    pub default: bool,
+}
+
+/// Data that is restored before its application starts.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Treasure {
+    /// Name, for people and for the ledger.
+    pub name: String,
+    /// Namespace of the claim.
+    pub namespace: String,
+    /// PersistentVolumeClaim that receives the data.
+    pub claim: String,
+    /// Where the backup is.
+    pub restic: Restic,
+}
+
+/// A restic repository on S3.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Restic {
+    /// Bucket.
+    pub bucket: String,
+    /// Key prefix of the repository, without slashes at its ends.
+    #[serde(default)]
+    pub prefix: String,
+    /// AWS region.
+    pub region: String,
+    /// Endpoint when it is not AWS.
+    #[serde(default)]
+    pub endpoint: Option<Url>,
+    /// Access key id.
+    pub access_key_id: SecretRef,
+    /// Secret access key.
+    pub secret_access_key: SecretRef,
+    /// Repository password.
+    pub password: SecretRef,
+    /// `latest` or a snapshot id (at least 8 hex digits).
+    #[serde(default = "latest")]
+    pub snapshot: String,
+    /// Absolute path inside the snapshot that becomes the root of the claim.
+    pub path: String,
+}
+
+fn latest() -> String {
+    "latest".into()
+}
+
+/// The way in.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entry {
+    /// Ports.
+    pub ports: Vec<EntryPort>,
+}
+
+/// A port of the entry.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EntryPort {
+    /// The port the world uses.
+    pub port: u16,
+    /// The port on every node; 30000 to 32767.
+    pub node_port: u16,
+}
+
+/// One condition of being alive, asked through the real entry.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Health {
+    /// HTTPS URL with the real name.
+    pub url: Url,
+    /// Expected status.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// Expected lower-case hex SHA-256 of the body.
+    #[serde(default)]
+    pub sha256: Option<String>,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+/// The names that move.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Dns {
+    /// A zone at Cloudflare.
+    pub cloudflare: Cloudflare,
+}
+
+/// A zone at Cloudflare and the records that are ours to move.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cloudflare {
+    /// API token that may edit the zone.
+    pub token: SecretRef,
+    /// Zone, for example `example.org`.
+    pub zone: String,
+    /// Full names of the A records that will point at the entry.
+    pub records: Vec<String>,
+}
+
+impl Serialize for SecretRef {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

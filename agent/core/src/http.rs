@@ -1,0 +1,123 @@
+//! The one HTTP client: rustls with ring, public roots compiled in, the owner's extra CAs, deadlines.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+use crate::explain::Explained;
+
+/// Which certificate authorities we believe.
+#[derive(Clone)]
+pub struct Trust {
+    roots: Arc<RootCertStore>,
+    extra: Vec<CertificateDer<'static>>,
+    pem: String,
+}
+
+impl Trust {
+    /// The public roots only.
+    pub fn public() -> Self {
+        let roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        Trust {
+            roots: Arc::new(roots),
+            extra: Vec::new(),
+            pem: String::new(),
+        }
+    }
+
+    /// The public roots and the certificates of a PEM file.
+    pub fn with_extra_pem(pem: &[u8]) -> Result<Self, Explained> {
+        let problem = |why: String| Explained {
+            what: "The owner's extra CAs (ca.pem) can't be used".into(),
+            why,
+            remedy: "Put only PEM certificates of CAs into ca.pem, or leave the file out.".into(),
+        };
+        let mut trust = Trust::public();
+        let mut roots = RootCertStore {
+            roots: trust.roots.roots.clone(),
+        };
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|e| problem(e.to_string()))?;
+            roots.add(certificate.clone()).map_err(|e| problem(e.to_string()))?;
+            trust.extra.push(certificate);
+        }
+        trust.roots = Arc::new(roots);
+        trust.pem = String::from_utf8_lossy(pem).into_owned();
+        Ok(trust)
+    }
+
+    /// The roots, public and extra.
+    pub fn roots(&self) -> Arc<RootCertStore> {
+        self.roots.clone()
+    }
+
+    /// The extra CAs as the PEM text they came in; empty when there are none.
+    pub fn extra_pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// The extra CAs, DER.
+    pub fn extra_der(&self) -> &[CertificateDer<'static>] {
+        &self.extra
+    }
+
+    /// A rustls client configuration with these roots (ring provider, TLS 1.2 and 1.3).
+    pub fn tls(&self) -> Result<ClientConfig, Explained> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| build_problem(&e.to_string()))?;
+        Ok(builder.with_root_certificates(self.roots.clone()).with_no_client_auth())
+    }
+
+    /// An HTTP client: connect within 10 s, a whole request within `limit`, no proxy, no redirects to plain HTTP.
+    pub fn http(&self, limit: Duration) -> Result<reqwest::Client, Explained> {
+        finish(self.builder(limit)?)
+    }
+
+    /// The same, but requests for `host` go to `address` without asking DNS.
+    pub fn http_at(&self, limit: Duration, host: &str, address: SocketAddr) -> Result<reqwest::Client, Explained> {
+        finish(self.builder(limit)?.resolve(host, address))
+    }
+
+    fn builder(&self, limit: Duration) -> Result<reqwest::ClientBuilder, Explained> {
+        Ok(reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls()?)
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(limit)
+            .https_only(true)
+            .no_proxy()
+            .user_agent(concat!("skykeep/", env!("CARGO_PKG_VERSION"))))
+    }
+}
+
+fn finish(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Explained> {
+    builder.build().map_err(|e| build_problem(&crate::explain::chain(&e)))
+}
+
+fn build_problem(why: &str) -> Explained {
+    Explained {
+        what: "The HTTPS client can't be built".into(),
+        why: why.to_owned(),
+        remedy: "This is a fault of the program: please report it with this text.".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_can_be_built_without_any_file_of_the_system() {
+        assert!(Trust::public().http(Duration::from_secs(5)).is_ok());
+    }
+
+    #[test]
+    fn rubbish_in_ca_pem_is_an_error_and_not_ignored() {
+        let pem = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(Trust::with_extra_pem(pem).is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! What can go wrong with DNS.
+
+use skykeep_core::Explain;
+
+/// An error of the DNS supplier or of the name servers.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {}", Explain::what(self), Explain::why(self))]
+pub enum DnsError {
+    /// The supplier did not answer.
+    Unreachable(String),
+    /// The token is not one of the supplier's.
+    Token(String),
+    /// The token may not do this in the zone.
+    Permission {
+        /// The zone.
+        zone: String,
+        /// What the supplier said.
+        why: String,
+    },
+    /// The zone is not in the account, or the token can't see it.
+    NoZone(String),
+    /// The supplier does not serve the zone at present.
+    NotActive {
+        /// The zone.
+        zone: String,
+        /// Its state.
+        status: String,
+    },
+    /// The supplier refused a change; nothing of it was made.
+    Refused(String),
+    /// The supplier asks to slow down.
+    Throttled(String),
+    /// An answer that makes no sense.
+    Rubbish {
+        /// What is wrong.
+        why: String,
+        /// Whether it may pass by itself.
+        passing: bool,
+    },
+    /// A name of the castle file is not in the zone.
+    Foreign {
+        /// The name.
+        name: String,
+        /// The zone.
+        zone: String,
+    },
+    /// There is no address to point at.
+    NoAddress,
+    /// No name server could be found or asked.
+    Servers(String),
+}
+
+impl Explain for DnsError {
+    fn what(&self) -> String {
+        match self {
+            Self::Unreachable(_) => "Cloudflare can't be reached".into(),
+            Self::Token(_) => "Cloudflare does not know our token".into(),
+            Self::Permission { zone, .. } => format!("Our token may not change the DNS records of {zone}"),
+            Self::NoZone(zone) => format!("Our token sees no zone {zone} at Cloudflare"),
+            Self::NotActive { zone, .. } => format!("Cloudflare does not serve {zone}"),
+            Self::Refused(_) => "Cloudflare refused the change; nothing of it was made".into(),
+            Self::Throttled(_) => "Cloudflare asks us to slow down".into(),
+            Self::Rubbish { .. } => "Cloudflare gave an answer that can't be used".into(),
+            Self::Foreign { name, zone } => format!("{name} is not a name of the zone {zone}"),
+            Self::NoAddress => "There is no address that the names could point at".into(),
+            Self::Servers(_) => "The name servers of the zone can't be asked".into(),
+        }
+    }
+
+    fn why(&self) -> String {
+        match self {
+            Self::Unreachable(why)
+            | Self::Token(why)
+            | Self::Refused(why)
+            | Self::Throttled(why)
+            | Self::Servers(why) => why.clone(),
+            Self::Permission { why, .. } | Self::Rubbish { why, .. } => why.clone(),
+            Self::NoZone(_) => "it is in another account, or the token lacks the permission Zone: Read for it".into(),
+            Self::NotActive { status, .. } => format!("its status is `{status}`"),
+            Self::Foreign { .. } => "castle.yaml lists it under `dns.cloudflare.records`".into(),
+            Self::NoAddress => "the entry has none".into(),
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Unreachable(_) | Self::Throttled(_) => "Look at the network, wait a minute and start again.",
+            Self::Token(_) => "Make a token with Zone: Read and DNS: Edit for this zone, and put it where castle.yaml looks for it.",
+            Self::Permission { .. } | Self::NoZone(_) => {
+                "At Cloudflare, give the token Zone: Read and DNS: Edit for this zone (My Profile, API Tokens), or mend `dns.cloudflare.zone`."
+            }
+            Self::NotActive { .. } => "Finish the zone's set-up at Cloudflare (name servers at the registrar), then start again.",
+            Self::Refused(_) => "Read Cloudflare's words; change the records by hand if they stand in the way, then start again.",
+            Self::Rubbish { .. } => "Start again; if it stays, look at Cloudflare's status page.",
+            Self::Foreign { .. } => "Write full names that end with the zone's name.",
+            Self::NoAddress => "This is a fault of the program: please report it with this text.",
+            Self::Servers(_) => "Check that this network lets DNS (port 53, UDP and TCP) out, then start again.",
+        }
+        .into()
+    }
+
+    fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Throttled(_) | Self::Servers(_) | Self::Rubbish { passing: true, .. }
+        )
+    }
+}

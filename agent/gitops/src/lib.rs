@@ -1,0 +1,29 @@
+//! GitOps: the owner's repository, read without a git program, and Flux brought up from it without writing to it.
+//!
+//! Inputs: the castle file's `gitops` and `beforeFlux`, the token, the trusted roots, a `kube::Client`. Outputs: the
+//! [`Repository`] at one commit, [`Finding`]s of the lint, and in the cluster: what the repository expects
+//! ([`before_flux`]), Flux's controllers ([`apply_components`]), its source pinned to the commit ([`apply_sync`]), and
+//! all layers followed until they are ready ([`watch_layers`]).
+//!
+//! Field managers: `skykeep` for whole objects, `skykeep-pin` for `spec.ref.commit` alone, so that Flux re-applying its own
+//! root (server-side apply as `kustomize-controller`) leaves the pin in place.
+
+mod apply;
+mod before;
+mod error;
+mod fetch;
+mod flux;
+mod kustomize;
+mod layers;
+mod lint;
+mod repository;
+mod watch;
+
+pub use before::before_flux;
+pub use error::GitopsError;
+pub use fetch::fetch;
+pub use flux::{Sync, apply_components, apply_sync, release_pin};
+pub use layers::{Layer, LayerState};
+pub use lint::{Finding, Severity, lint};
+pub use repository::{Document, FluxRoot, Repository};
+pub use watch::{Outcome, watch_layers};

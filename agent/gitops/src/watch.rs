@@ -1,0 +1,208 @@
+//! Follows the layers until they are ready, and reminds Flux of those it forgets.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
+};
+use serde_json::json;
+use skykeep_core::{Deadline, Progress, Trouble};
+use tokio::time::Instant;
+
+use crate::{
+    error::GitopsError,
+    layers::{Layer, LayerState, View, judge},
+};
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Flux needs a moment to react; reminding it more often only makes work.
+const REMIND_EVERY: Duration = Duration::from_secs(10);
+
+/// How the layers ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Layers that are ready.
+    pub ready: Vec<Layer>,
+    /// Layers that wait only for a restore.
+    pub held: Vec<Layer>,
+    /// How often Flux had to be reminded.
+    pub reminders: usize,
+}
+
+/// The kinds that are followed. Kustomizations before HelmReleases: whatever a ready Kustomization made is then in the later list.
+const KINDS: [(&str, &str, &str, &str); 3] = [
+    ("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrepositories"),
+    ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
+    ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
+];
+
+fn resource(kind: &str) -> Option<ApiResource> {
+    let (group, version, kind, plural) = KINDS.into_iter().find(|k| k.2 == kind)?;
+    Some(ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(group, version, kind),
+        plural,
+    ))
+}
+
+/// Waits until every Kustomization and HelmRelease is ready at `commit`, or held only by a pod's scheduling gate.
+///
+/// Failures are told as they come; the wait goes on until `deadline`, because most of them mend themselves (an image
+/// that comes late, a webhook that is not up yet). Call it again when the gates are lifted, to wait for the rest.
+pub async fn watch_layers(
+    client: &Client,
+    commit: &str,
+    deadline: Deadline,
+    progress: &Progress,
+) -> Result<Outcome, Trouble> {
+    let mut told: BTreeMap<Layer, LayerState> = BTreeMap::new();
+    let mut reminded: BTreeMap<Layer, Instant> = BTreeMap::new();
+    let mut reminders = 0;
+    loop {
+        let last_trouble = match look(client, commit).await {
+            Ok(states) => {
+                tell(&mut told, &states, progress);
+                if let Some(outcome) = done(&states, reminders) {
+                    return Ok(outcome);
+                }
+                for (layer, state) in &states {
+                    let LayerState::Waiting {
+                        forgotten: true,
+                        stalled,
+                        ..
+                    } = state
+                    else {
+                        continue;
+                    };
+                    let due = reminded.get(layer).is_none_or(|last| last.elapsed() >= REMIND_EVERY);
+                    if due && remind(client, layer, *stalled).await.is_ok() {
+                        reminded.insert(layer.clone(), Instant::now());
+                        reminders += 1;
+                    }
+                }
+                None
+            }
+            Err(error) if skykeep_core::Explain::is_transient(&error) => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        if deadline.remaining() <= LOOK_EVERY {
+            let mut waiting: Vec<String> = told
+                .iter()
+                .filter_map(|(layer, state)| match state {
+                    LayerState::Waiting { message, .. } => Some(format!("{layer}: {message}")),
+                    _ => None,
+                })
+                .collect();
+            waiting.sort();
+            waiting.extend(last_trouble.map(|e| e.to_string()));
+            return Err(GitopsError::Layers {
+                waiting,
+                after: deadline.limit().as_secs(),
+            }
+            .into());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Finished when nothing waits; an empty list, or one without any Kustomization, is a beginning and not an end.
+fn done(states: &BTreeMap<Layer, LayerState>, reminders: usize) -> Option<Outcome> {
+    let of = |wanted: &LayerState| {
+        states
+            .iter()
+            .filter(|(_, s)| *s == wanted)
+            .map(|(l, _)| l.clone())
+            .collect::<Vec<_>>()
+    };
+    let outcome = Outcome {
+        ready: of(&LayerState::Ready),
+        held: of(&LayerState::Held),
+        reminders,
+    };
+    let complete = outcome.ready.len() + outcome.held.len() == states.len();
+    (complete && outcome.ready.iter().any(|l| l.kind == "Kustomization")).then_some(outcome)
+}
+
+fn tell(told: &mut BTreeMap<Layer, LayerState>, states: &BTreeMap<Layer, LayerState>, progress: &Progress) {
+    for (layer, state) in states {
+        if told.get(layer) == Some(state) {
+            continue;
+        }
+        match state {
+            LayerState::Ready => progress.note(format!("{layer}: ready")),
+            LayerState::Held => progress.note(format!("{layer}: waits for a restore")),
+            LayerState::Waiting { message, .. } => progress.note(format!("{layer}: {message}")),
+        }
+    }
+    *told = states.iter().map(|(l, s)| (l.clone(), s.clone())).collect();
+}
+
+async fn look(client: &Client, commit: &str) -> Result<BTreeMap<Layer, LayerState>, GitopsError> {
+    let mut objects = Vec::new();
+    for (_, _, kind, _) in KINDS {
+        let Some(resource) = resource(kind) else { continue };
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        let doing = || format!("list {kind}s");
+        let listed = api
+            .list(&ListParams::default())
+            .await
+            .map_err(|e| GitopsError::api(doing(), &e))?;
+        for item in listed.items {
+            let mut value = serde_json::to_value(&item).map_err(|e| GitopsError::Api {
+                doing: doing(),
+                why: e.to_string(),
+                passing: false,
+            })?;
+            // Items of a list may come without their kind.
+            if let Some(fields) = value.as_object_mut() {
+                fields.insert("kind".into(), kind.into());
+            }
+            objects.push(value);
+        }
+    }
+    let gated = gated_namespaces(client).await?;
+    Ok(judge(&View {
+        objects: &objects,
+        gated: &gated,
+        commit,
+    }))
+}
+
+/// Namespaces in which a pod waits behind a scheduling gate.
+async fn gated_namespaces(client: &Client) -> Result<BTreeSet<String>, GitopsError> {
+    let pods: Api<Pod> = Api::all(client.clone());
+    let pending = ListParams::default().fields("status.phase=Pending");
+    let listed = pods
+        .list(&pending)
+        .await
+        .map_err(|e| GitopsError::api("list pods", &e))?;
+    let gated = listed.items.into_iter().filter(|pod| {
+        pod.spec
+            .as_ref()
+            .and_then(|s| s.scheduling_gates.as_ref())
+            .is_some_and(|gates| !gates.is_empty())
+    });
+    Ok(gated.filter_map(|pod| pod.metadata.namespace).collect())
+}
+
+/// What `flux reconcile` does; a stalled release is also told to begin counting its failures anew.
+async fn remind(client: &Client, layer: &Layer, stalled: bool) -> Result<(), GitopsError> {
+    let Some(resource) = resource(&layer.kind) else {
+        return Ok(());
+    };
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &layer.namespace, &resource);
+    let now = jiff::Timestamp::now().to_string();
+    let mut annotations = json!({"reconcile.fluxcd.io/requestedAt": now});
+    if stalled && layer.kind == "HelmRelease" {
+        annotations = json!({"reconcile.fluxcd.io/requestedAt": now, "reconcile.fluxcd.io/resetAt": now});
+    }
+    let patch = json!({"metadata": {"annotations": annotations}});
+    api.patch(&layer.name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .map_err(|e| GitopsError::api(format!("remind Flux of {layer}"), &e))?;
+    Ok(())
+}

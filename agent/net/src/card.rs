@@ -1,0 +1,87 @@
+//! The wired cards the kernel has, as /sys shows them.
+
+use std::fs;
+use std::path::Path;
+
+/// One wired card.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Card {
+    pub(crate) name: String,
+    pub(crate) index: u32,
+    pub(crate) mac: [u8; 6],
+    /// A signal on the cable. Always false while the card is down.
+    pub(crate) carrier: bool,
+}
+
+/// All wired cards under `root` (/sys/class/net), by name.
+pub(crate) fn wired(root: &Path) -> Vec<Card> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let mut cards: Vec<Card> = entries.filter_map(|entry| read(&entry.path())).collect();
+    cards.sort();
+    cards
+}
+
+fn read(folder: &Path) -> Option<Card> {
+    const ETHERNET: &str = "1";
+    // A tunnel or bridge has no device; a Wi-Fi card needs more than a cable.
+    if !folder.join("device").exists() || folder.join("wireless").exists() || folder.join("phy80211").exists() {
+        return None;
+    }
+    let text = |name: &str| fs::read_to_string(folder.join(name)).map(|text| text.trim().to_owned());
+    if text("type").ok()? != ETHERNET {
+        return None;
+    }
+    Some(Card {
+        name: folder.file_name()?.to_str()?.to_owned(),
+        index: text("ifindex").ok()?.parse().ok()?,
+        mac: mac(&text("address").ok()?)?,
+        // Reading it is an error while the card is down.
+        carrier: text("carrier").is_ok_and(|value| value == "1"),
+    })
+}
+
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let bytes: Option<Vec<u8>> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    bytes?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_wired_cards_of_real_devices_count() {
+        let root = std::env::temp_dir().join(format!("skykeep-net-cards-{}", std::process::id()));
+        let make = |name: &str, device: bool, wireless: bool, carrier: Option<&str>| {
+            let folder = root.join(name);
+            fs::create_dir_all(&folder).expect("folder");
+            for (file, value) in [("type", "1\n"), ("ifindex", "2\n"), ("address", "52:54:00:5b:1c:0f\n")] {
+                fs::write(folder.join(file), value).expect("file");
+            }
+            if device {
+                fs::create_dir_all(folder.join("device")).expect("device");
+            }
+            if wireless {
+                fs::create_dir_all(folder.join("wireless")).expect("wireless");
+            }
+            if let Some(value) = carrier {
+                fs::write(folder.join("carrier"), value).expect("carrier");
+            }
+        };
+        make("lo", false, false, Some("1\n"));
+        make("wlan0", true, true, Some("1\n"));
+        make("eth1", true, false, None);
+        make("eth0", true, false, Some("1\n"));
+        let cards = wired(&root);
+        let seen: Vec<_> = cards.iter().map(|card| (card.name.as_str(), card.carrier)).collect();
+        assert_eq!(seen, [("eth0", true), ("eth1", false)]);
+        assert_eq!(cards[0].mac, [0x52, 0x54, 0, 0x5b, 0x1c, 0x0f]);
+        fs::remove_dir_all(root).expect("clean up");
+    }
+
+    #[test]
+    fn a_hardware_address_of_another_length_is_no_ethernet_card() {
+        assert_eq!(mac("52:54:00"), None);
+        assert_eq!(mac("zz:54:00:5b:1c:0f"), None);
+    }
+}

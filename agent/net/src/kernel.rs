@@ -1,0 +1,75 @@
+//! What we ask of the kernel over netlink: links up, an address, the default route.
+
+use crate::error::NetError;
+use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A netlink connection; it lives as long as this.
+pub(crate) struct Kernel {
+    handle: Handle,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn refused(asked: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> NetError {
+    let asked = asked.into();
+    move |answer| said(asked, answer)
+}
+
+fn said(asked: String, answer: impl Display) -> NetError {
+    NetError::Kernel {
+        asked,
+        answer: answer.to_string(),
+    }
+}
+
+impl Kernel {
+    pub(crate) fn connect() -> Result<Self, NetError> {
+        let (connection, handle, _) =
+            rtnetlink::new_connection().map_err(|e| said("talk about its network".to_owned(), e))?;
+        Ok(Kernel {
+            handle,
+            task: tokio::spawn(connection),
+        })
+    }
+
+    pub(crate) async fn link_up(&self, index: u32, name: &str) -> Result<(), NetError> {
+        let message = LinkUnspec::new_with_index(index).up().build();
+        self.handle
+            .link()
+            .set(message)
+            .execute()
+            .await
+            .map_err(refused(format!("switch {name} on")))
+    }
+
+    pub(crate) async fn add_address(&self, index: u32, address: Ipv4Addr, prefix: u8) -> Result<(), NetError> {
+        let request = self.handle.address().add(index, IpAddr::V4(address), prefix).replace();
+        request
+            .execute()
+            .await
+            .map_err(refused(format!("take the address {address}/{prefix}")))
+    }
+
+    /// The way out. The router may lie outside the card's own network (some providers do that): then it is said to be on the wire.
+    pub(crate) async fn default_route(&self, index: u32, router: Ipv4Addr) -> Result<(), NetError> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .output_interface(index)
+            .gateway(router)
+            .onlink()
+            .build();
+        self.handle
+            .route()
+            .add(route)
+            .replace()
+            .execute()
+            .await
+            .map_err(refused(format!("route through {router}")))
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

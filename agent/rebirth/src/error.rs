@@ -1,0 +1,85 @@
+//! What can go wrong between the capabilities.
+
+use skykeep_core::Explain;
+
+/// Errors of the rebirth itself.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RebirthError {
+    /// Another holder has the lease.
+    LeaseHeld {
+        /// Who: a random id of that run.
+        holder: String,
+        /// Until when it is valid, RFC 3339.
+        until: String,
+    },
+    /// The lease was ours and is not any more.
+    LeaseLost(String),
+    /// The lease object is not what we wrote.
+    LeaseUnreadable(String),
+    /// The castle answered, but not as its owner says it must.
+    Unhealthy {
+        /// The URL asked.
+        url: String,
+        /// What came.
+        seen: String,
+    },
+    /// The lock file is for another version of Kubernetes than the castle file.
+    LockMismatch {
+        /// In the castle file.
+        castle: String,
+        /// In the lock file.
+        lock: String,
+    },
+    /// A step asked for something that no step before it has given.
+    NotThere(&'static str),
+}
+
+impl Explain for RebirthError {
+    fn what(&self) -> String {
+        match self {
+            RebirthError::LeaseHeld { .. } => "Another rebirth of this castle is at work".into(),
+            RebirthError::LeaseLost(_) => "The lease of this castle was lost".into(),
+            RebirthError::LeaseUnreadable(_) => "The lease of this castle can't be read".into(),
+            RebirthError::Unhealthy { url, .. } => format!("{url} does not answer as it should"),
+            RebirthError::LockMismatch { .. } => "castle.yaml and castle.lock do not fit together".into(),
+            RebirthError::NotThere(_) => "A step of the rebirth lacks its input".into(),
+        }
+    }
+
+    fn why(&self) -> String {
+        match self {
+            RebirthError::LeaseHeld { holder, until } => format!("run {holder} holds the lease until {until}"),
+            RebirthError::LeaseLost(seen) | RebirthError::LeaseUnreadable(seen) => seen.clone(),
+            RebirthError::Unhealthy { seen, .. } => seen.clone(),
+            RebirthError::LockMismatch { castle, lock } => {
+                format!("castle.yaml wants Kubernetes {castle}, castle.lock was made for {lock}")
+            }
+            RebirthError::NotThere(what) => format!("{what} was not there"),
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            RebirthError::LeaseHeld { .. } => {
+                "Let it finish, or stop it; when it no longer renews its lease, start again here.".into()
+            }
+            RebirthError::LeaseLost(_) => {
+                "Nothing more was changed from here. See what runs elsewhere with `skykeep status`.".into()
+            }
+            RebirthError::LeaseUnreadable(_) => {
+                "Look at the object lease.json in the state bucket; restore an older version of it, or delete it when \
+                 no castle stands."
+                    .into()
+            }
+            RebirthError::Unhealthy { .. } => {
+                "DNS was not touched. Look at the application with kubectl; start again when it answers.".into()
+            }
+            RebirthError::LockMismatch { .. } => "Make the lock again with `skykeep lock`.".into(),
+            RebirthError::NotThere(_) => "This is a fault of the program: please report it with this text.".into(),
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        matches!(self, RebirthError::Unhealthy { .. } | RebirthError::LeaseHeld { .. })
+    }
+}

@@ -1,0 +1,231 @@
+//! Everything the steps share: the owner's part, the open secrets, the clients, and what the steps have found so far.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
+
+use kube::Client;
+use skykeep_aws::{Credentials, S3};
+use skykeep_cloud::{AwsCloud, Cloud, Entry, Instance, Network};
+use skykeep_cluster::{Pki, pki::AdminIdentity};
+use skykeep_core::{
+    Generation, Secret, Tags, Trouble,
+    castle::{Castle, SecretRef},
+    http::Trust,
+    lock::Lock,
+    owner::OwnersPart,
+};
+use skykeep_dns::Zone;
+use skykeep_gitops::Repository;
+use skykeep_secrets::Secrets;
+use skykeep_vault::Vault;
+
+use crate::{error::RebirthError, lease::Lease};
+
+/// How long one whole HTTP request may take.
+const REQUEST: Duration = Duration::from_secs(60);
+
+/// A value that one step gives and later ones take.
+pub struct Slot<T>(OnceLock<T>, &'static str);
+
+impl<T> Slot<T> {
+    fn named(name: &'static str) -> Self {
+        Slot(OnceLock::new(), name)
+    }
+
+    /// Gives it; the first one stays.
+    pub fn give(&self, value: T) {
+        let _ = self.0.set(value);
+    }
+
+    /// Takes a look at it.
+    pub fn get(&self) -> Result<&T, RebirthError> {
+        self.0.get().ok_or(RebirthError::NotThere(self.1))
+    }
+}
+
+/// The estate in the making.
+pub struct Estate {
+    /// The castle file.
+    pub castle: Castle,
+    /// The lock file.
+    pub lock: Lock,
+    /// Trusted roots.
+    pub trust: Trust,
+    /// The open vault.
+    pub vault: Vault,
+    /// Secrets by reference.
+    pub secrets: Secrets,
+    /// The HTTP client.
+    pub http: reqwest::Client,
+    /// The bucket of the castle's state.
+    pub s3: Arc<S3>,
+    /// This run.
+    pub run: String,
+    /// The lease.
+    pub lease: Slot<Lease>,
+    /// The generation.
+    pub generation: Slot<Generation>,
+    /// The cloud, for this generation.
+    pub cloud: Slot<Box<dyn Cloud>>,
+    /// Where the laptop seems to come from.
+    pub seen_from: Slot<Ipv4Addr>,
+    /// The repository.
+    pub repository: Slot<Repository>,
+    /// The DNS zone.
+    pub zone: Slot<Zone>,
+    /// The network.
+    pub network: Slot<Network>,
+    /// The entry.
+    pub entry: Slot<Entry>,
+    /// The cluster's keys.
+    pub pki: Slot<Pki>,
+    /// User data of every node, in the order of the plan.
+    pub user_data: Slot<Vec<(String, Vec<u8>)>>,
+    /// Keys of the sealed node plans in the state bucket.
+    pub blobs: Slot<Vec<String>>,
+    /// Nodes as they were launched or adopted.
+    pub launched: std::sync::Mutex<Vec<Instance>>,
+    /// Nodes that run, with their public addresses.
+    pub nodes: Slot<Vec<Instance>>,
+    /// The certificate that makes us administrator for a day.
+    pub admin: Slot<AdminIdentity>,
+    /// The cluster's API.
+    pub api: Slot<Client>,
+}
+
+impl Estate {
+    /// Fetches every secret that the castle file names and makes the clients. Nothing is created anywhere.
+    pub async fn open(owner: OwnersPart, vault: Vault) -> Result<Self, Trouble> {
+        let OwnersPart {
+            castle,
+            lock,
+            trust,
+            vault: _sealed,
+        } = owner;
+        if castle.cluster.kubernetes != lock.kubernetes {
+            let (castle, lock) = (castle.cluster.kubernetes, lock.kubernetes);
+            return Err(RebirthError::LockMismatch { castle, lock }.into());
+        }
+        let http = trust.http(REQUEST)?;
+        let from_vault = |path: &str| vault.get(path).map(Secret::duplicate);
+        let infisical = castle.secrets.infisical.as_ref();
+        let secrets = skykeep_secrets::resolve(&castle.secret_refs(), from_vault, infisical, &http).await?;
+        let state = &castle.state;
+        let credentials = credentials(&secrets, &state.access_key_id, &state.secret_access_key)?;
+        let s3 = S3::new(
+            http.clone(),
+            credentials,
+            &state.region,
+            state.endpoint.clone(),
+            &state.bucket,
+        )?;
+        Ok(Estate {
+            s3: Arc::new(s3),
+            run: crate::lease::run_id()?,
+            castle,
+            lock,
+            trust,
+            vault,
+            secrets,
+            http,
+            lease: Slot::named("the lease"),
+            generation: Slot::named("the generation"),
+            cloud: Slot::named("the cloud"),
+            seen_from: Slot::named("our public address"),
+            repository: Slot::named("the repository"),
+            zone: Slot::named("the DNS zone"),
+            network: Slot::named("the network"),
+            entry: Slot::named("the entry"),
+            pki: Slot::named("the cluster's keys"),
+            user_data: Slot::named("the nodes' user data"),
+            blobs: Slot::named("the nodes' sealed plans"),
+            launched: std::sync::Mutex::new(Vec::new()),
+            nodes: Slot::named("the running nodes"),
+            admin: Slot::named("the administrator's certificate"),
+            api: Slot::named("the cluster's API"),
+        })
+    }
+
+    /// A client for the cloud, for one generation.
+    pub fn cloud_for(&self, generation: Generation, resuming: bool) -> Result<Box<dyn Cloud>, Trouble> {
+        let aws = &self.castle.cloud.aws;
+        let credentials = credentials(&self.secrets, &aws.access_key_id, &aws.secret_access_key)?;
+        let tags = Tags {
+            castle: self.castle.name.clone(),
+            generation,
+        };
+        let cloud = AwsCloud::new(self.http.clone(), credentials, aws, tags, None);
+        Ok(Box::new(if resuming { cloud.resuming() } else { cloud }))
+    }
+
+    /// 32 bytes for one purpose of this generation; an entry `override/<label>` of the vault wins.
+    pub fn derive(&self, generation: &Generation, label: &str) -> Secret {
+        match self.vault.get(&format!("override/{label}")) {
+            Some(given) => given.duplicate(),
+            None => skykeep_vault::derive(self.vault.root(), generation, label),
+        }
+    }
+
+    /// The nodes as the cluster wants to know them.
+    pub fn planned(&self) -> Vec<skykeep_cluster::PlannedNode> {
+        let role = |role| match role {
+            skykeep_cloud::Role::ControlPlane => skykeep_cluster::Role::ControlPlane,
+            skykeep_cloud::Role::Worker => skykeep_cluster::Role::Worker,
+        };
+        skykeep_cloud::plan_nodes(&self.castle.cloud.aws)
+            .into_iter()
+            .map(|n| skykeep_cluster::PlannedNode {
+                role: role(n.role),
+                name: n.name,
+                private_ip: n.private_ip,
+            })
+            .collect()
+    }
+
+    /// Public addresses of the control planes.
+    pub fn api_addresses(&self) -> Result<Vec<Ipv4Addr>, RebirthError> {
+        let nodes = self.nodes.get()?;
+        Ok(nodes
+            .iter()
+            .filter(|n| n.name.starts_with("cp"))
+            .filter_map(|n| n.public_ip)
+            .collect())
+    }
+}
+
+/// The key pair behind two references.
+pub fn credentials(secrets: &Secrets, id: &SecretRef, key: &SecretRef) -> Result<Arc<Credentials>, Trouble> {
+    let id_text = secrets.get(id)?;
+    let id_text = id_text.expose_str().unwrap_or_default().trim().to_owned();
+    Ok(Arc::new(Credentials::new(id_text, secrets.get(key)?.duplicate())))
+}
+
+/// Which try at a node this is, from 1, and when its presigned URL begins: the same on every laptop for 45 minutes.
+pub fn attempt(generation: &Generation, now: SystemTime) -> (u32, SystemTime) {
+    const EACH: u64 = 45 * 60;
+    let began = u64::try_from(generation.began()).unwrap_or_default();
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map(|d| d.as_secs())
+        .unwrap_or_default();
+    let passed = now.saturating_sub(began) / EACH;
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(began.saturating_add(passed.saturating_mul(EACH)));
+    (u32::try_from(passed).unwrap_or(u32::MAX).saturating_add(1), start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_laptop_presigns_with_the_same_date_for_45_minutes() {
+        let generation = Generation::new(1_700_000_000_000, 7);
+        let at = |s: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + s);
+        assert_eq!(attempt(&generation, at(0)), (1, at(0)));
+        assert_eq!(attempt(&generation, at(2699)), (1, at(0)));
+        assert_eq!(attempt(&generation, at(2700)), (2, at(2700)));
+    }
+}

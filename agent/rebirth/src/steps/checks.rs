@@ -1,0 +1,130 @@
+//! Preflight: every credential used once, every index read, before anything is created.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle, explain::chain};
+use skykeep_gitops::Severity;
+
+use super::step;
+use crate::{
+    engine::Step,
+    estate::Estate,
+    lease::{self, Phase},
+    treasure,
+};
+
+/// Amazon's answer to "which address do I come from".
+const WHO_AM_I: &str = "https://checkip.amazonaws.com/";
+
+pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
+    let mut steps = vec![
+        step("check.state", "the state bucket and the lease", &[], (2, 60), state),
+        step(
+            "check.cloud",
+            "the cloud's credentials, image and limits",
+            &[],
+            (3, 120),
+            cloud,
+        ),
+        step("check.address", "the address we come from", &[], (1, 60), address),
+        step("check.git", "the repository, read and linted", &[], (5, 180), git),
+    ];
+    for i in 0..castle.treasures.len() {
+        let name = castle.treasures.get(i).map(|t| t.name.clone()).unwrap_or_default();
+        let id = format!("check.{name}");
+        steps.push(step(
+            &id,
+            &format!("the backup of `{name}`"),
+            &[],
+            (5, 180),
+            move |e, p| backup(e, p, i),
+        ));
+    }
+    if castle.dns.is_some() {
+        steps.push(step("check.dns", "the DNS zone", &[], (2, 60), dns));
+    }
+    steps
+}
+
+async fn state(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    Ok(match lease::peek(&estate.s3, &estate.castle.name).await? {
+        None => "no generation has ever been born".into(),
+        Some((r, _)) => format!(
+            "generation {} is {}",
+            r.generation,
+            match r.state {
+                Phase::Building => "being built",
+                Phase::Alive => "alive",
+                Phase::Destroyed => "destroyed",
+            }
+        ),
+    })
+}
+
+async fn cloud(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
+    let found = lease::peek(&estate.s3, &estate.castle.name).await?;
+    let generation = found.map_or_else(|| skykeep_core::Generation::new(0, 0), |(r, _)| r.generation);
+    let seen = estate.cloud_for(generation, false)?.preflight(&progress).await?;
+    for warning in &seen.warnings {
+        progress.note(warning.clone());
+    }
+    Ok(format!(
+        "account {} as {}, image {}",
+        seen.account, seen.identity, seen.image
+    ))
+}
+
+async fn address(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    let problem = |why: String| Explained {
+        what: "The address we come from could not be found out".into(),
+        why,
+        remedy: "Check that this network lets HTTPS through, then start again.".into(),
+    };
+    let asked = async { estate.http.get(WHO_AM_I).send().await?.error_for_status()?.text().await };
+    let text = asked.await.map_err(|e| problem(chain(&e)))?;
+    let ip: Ipv4Addr = text
+        .trim()
+        .parse()
+        .map_err(|_| problem(format!("{WHO_AM_I} did not answer with an address")))?;
+    estate.seen_from.give(ip);
+    Ok(ip.to_string())
+}
+
+async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
+    let gitops = &estate.castle.gitops;
+    let token = estate.secrets.get(&gitops.token)?;
+    let repository =
+        skykeep_gitops::fetch(gitops, token, &estate.trust, Deadline::after(Duration::from_secs(150))).await?;
+    let findings = skykeep_gitops::lint(&repository, &estate.castle);
+    for f in &findings {
+        progress.note(format!("{}: {}", f.file, f.what));
+    }
+    if let Some(f) = findings.iter().find(|f| matches!(f.severity, Severity::Error)) {
+        return Err(Explained {
+            what: "The repository would not come up as it is".into(),
+            why: format!("{}: {}", f.file, f.what),
+            remedy: f.remedy.clone(),
+        }
+        .into());
+    }
+    let outcome = format!("commit {}, {} files", repository.commit, repository.files.len());
+    estate.repository.give(repository);
+    Ok(outcome)
+}
+
+async fn backup(estate: Arc<Estate>, _: Progress, index: usize) -> Result<String, Trouble> {
+    treasure::inspect(&estate, index).await
+}
+
+async fn dns(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    let Some(dns) = &estate.castle.dns else {
+        return Ok("none".into());
+    };
+    let token = estate.secrets.get(&dns.cloudflare.token)?;
+    let zone = skykeep_dns::Cloudflare::new(estate.http.clone(), token)
+        .connect(&dns.cloudflare.zone)
+        .await?;
+    let records = zone.records().await?;
+    estate.zone.give(zone);
+    Ok(format!("{}: {} records", dns.cloudflare.zone, records.len()))
+}

@@ -1,0 +1,104 @@
+//! The cluster: its API, its network, its nodes, its guard.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use skykeep_cluster::{api, guard, network};
+use skykeep_core::{Deadline, Progress, Trouble};
+
+use super::step;
+use crate::{engine::Step, estate::Estate};
+
+pub(super) fn steps() -> Vec<Step<Estate>> {
+    vec![
+        step(
+            "cluster.api",
+            "the cluster's API answers",
+            &["node.running"],
+            (30, 600),
+            connect,
+        ),
+        step(
+            "cluster.network",
+            "pod network and kube-proxy",
+            &["cluster.api"],
+            (2, 120),
+            pod_network,
+        ),
+        step(
+            "cluster.guard",
+            "the guard that stays",
+            &["cluster.api", "cloud.entry"],
+            (2, 120),
+            guard_,
+        ),
+        step(
+            "cluster.nodes",
+            "all nodes are ready",
+            &["cluster.network"],
+            (20, 600),
+            nodes,
+        ),
+        step(
+            "cluster.quorum",
+            "every control plane answers by itself",
+            &["cluster.api"],
+            (15, 600),
+            quorum,
+        ),
+        step(
+            "node.sealed",
+            "the nodes' sealed plans are taken away",
+            &["cluster.nodes", "cluster.quorum"],
+            (1, 120),
+            sealed,
+        ),
+    ]
+}
+
+async fn connect(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    let addresses = estate.api_addresses()?;
+    let deadline = Deadline::after(Duration::from_secs(590));
+    let client = api::connect(&addresses, estate.admin.get()?, deadline).await?;
+    estate.api.give(client);
+    Ok(format!("by {} addresses", addresses.len()))
+}
+
+async fn pod_network(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    network::apply(estate.api.get()?, &estate.castle, &estate.lock).await?;
+    Ok("flannel and kube-proxy applied".into())
+}
+
+async fn guard_(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    let addresses: Vec<IpAddr> = estate.entry.get()?.addresses.iter().copied().map(IpAddr::V4).collect();
+    let entry = guard::Entry::of(&estate.castle, &addresses);
+    guard::apply(estate.api.get()?, &estate.lock, &entry).await?;
+    Ok("applied".into())
+}
+
+async fn nodes(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    let names: Vec<String> = estate.planned().into_iter().map(|n| n.name).collect();
+    let client = estate.api.get()?;
+    api::wait_nodes(client, &names, Deadline::after(Duration::from_secs(300))).await?;
+    api::wait_network(client, names.len(), Deadline::after(Duration::from_secs(290))).await?;
+    Ok(format!("{} nodes Ready, pods reach one another", names.len()))
+}
+
+async fn quorum(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    let addresses = estate.api_addresses()?;
+    api::wait_quorum(
+        &addresses,
+        estate.admin.get()?,
+        Deadline::after(Duration::from_secs(590)),
+    )
+    .await?;
+    Ok(format!("{} of {}", addresses.len(), addresses.len()))
+}
+
+async fn sealed(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    let prefix = format!("{}/nodes/{}/", estate.castle.name, estate.generation.get()?);
+    let left = estate.s3.list(&prefix).await?;
+    for entry in &left {
+        estate.s3.delete(&entry.key).await?;
+    }
+    Ok(format!("{} deleted: user data opens nothing any more", left.len()))
+}

@@ -1,0 +1,84 @@
+//! The steps of a rebirth, by what they work on. Each finds before it makes, so that any of them may run again.
+
+mod checks;
+mod cloud;
+mod cluster;
+mod cutover;
+mod flux;
+mod treasures;
+
+use std::{sync::Arc, time::Duration};
+
+use skykeep_core::{Progress, Trouble, castle::Castle};
+
+use crate::{
+    engine::{Graph, GraphError, Step},
+    estate::Estate,
+};
+
+/// Makes a step of an async function.
+fn step<F, Fut>(id: &str, title: &str, needs: &[&str], times: (u64, u64), work: F) -> Step<Estate>
+where
+    F: FnOnce(Arc<Estate>, Progress) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<String, Trouble>> + Send + 'static,
+{
+    let (budget, deadline) = times;
+    Step {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        needs: needs.iter().map(|n| (*n).to_owned()).collect(),
+        deadline: Duration::from_secs(deadline),
+        budget: Duration::from_secs(budget),
+        work: Box::new(move |estate, progress| Box::pin(work(estate, progress))),
+    }
+}
+
+/// What uses every credential once and reads every index; creates nothing.
+pub fn preflight(castle: &Castle) -> Result<Graph<Estate>, GraphError> {
+    Graph::new(checks::steps(castle))
+}
+
+/// The whole rebirth.
+pub fn rebirth(castle: &Castle) -> Result<Graph<Estate>, GraphError> {
+    let mut steps = checks::steps(castle);
+    let checks: Vec<String> = steps.iter().map(|s| s.id.clone()).collect();
+    steps.extend(cloud::steps(castle, &checks));
+    steps.extend(cluster::steps());
+    steps.extend(flux::steps());
+    steps.extend(treasures::steps(castle));
+    steps.extend(cutover::steps(castle));
+    Graph::new(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn castle() -> Castle {
+        Castle::parse(include_str!("../../../../tests/castle/castle.yaml")).unwrap()
+    }
+
+    #[test]
+    fn the_graph_of_the_example_castle_holds_together() {
+        let graph = rebirth(&castle()).unwrap();
+        assert!(graph.outline().len() > 20);
+    }
+
+    #[test]
+    fn nothing_is_created_before_every_check_has_passed() {
+        let graph = rebirth(&castle()).unwrap();
+        let outline = graph.outline();
+        let (_, _, needs, _) = outline.iter().find(|s| s.0 == "lease").unwrap();
+        for (id, ..) in outline.iter().filter(|s| s.0.starts_with("check.")) {
+            assert!(needs.contains(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn dns_moves_only_after_health() {
+        let graph = rebirth(&castle()).unwrap();
+        let outline = graph.outline();
+        let (_, _, needs, _) = outline.iter().find(|s| s.0 == "dns.switch").unwrap();
+        assert!(needs.contains(&"health".to_owned()));
+    }
+}

@@ -1,0 +1,45 @@
+//! Gates and restores: no application starts before its data is back.
+
+use std::sync::Arc;
+
+use skykeep_core::{Progress, Trouble, castle::Castle};
+
+use super::{flux, step};
+use crate::{engine::Step, estate::Estate, treasure};
+
+pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
+    let mut steps = vec![step(
+        "gates",
+        "pods wait for their treasures",
+        &["cluster.api"],
+        (2, 120),
+        gates,
+    )];
+    let mut ids = Vec::new();
+    for (i, treasure) in castle.treasures.iter().enumerate() {
+        let id = format!("restore.{}", treasure.name);
+        let title = format!("`{}` into {}/{}", treasure.name, treasure.namespace, treasure.claim);
+        let needs = ["flux.sync", "cluster.nodes"];
+        steps.push(step(&id, &title, &needs, (60, 3600), move |e, p| restore(e, p, i)));
+        ids.push(id);
+    }
+    ids.push("flux.layers".into());
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    steps.push(step(
+        "apps",
+        "every layer is ready, nothing is held",
+        &ids,
+        (10, 900),
+        flux::layers,
+    ));
+    steps
+}
+
+async fn gates(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    treasure::close_gates(&estate).await
+}
+
+async fn restore(estate: Arc<Estate>, progress: Progress, index: usize) -> Result<String, Trouble> {
+    estate.lease.get()?.renew(None).await?;
+    treasure::restore(&estate, index, &progress).await
+}

@@ -1,0 +1,220 @@
+//! The restore job: runs in the cluster with the claim mounted, restores into it, and verifies what it wrote.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustic_core::{LocalDestination, RestoreOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use skykeep_aws::{Credentials, S3};
+use skykeep_core::{Explain, Secret, http::Trust};
+use url::Url;
+
+use crate::{
+    RestoreError,
+    report::{self, Report},
+    repository::{Found, blocking, find},
+    store::{Bucket, Store},
+    survey::{Survey, survey},
+    target, verify,
+};
+
+/// Where the claim is mounted.
+pub const TARGET: &str = "/target";
+/// Where the keys are mounted: `access-key-id`, `secret-access-key`, `password`.
+pub const KEYS: &str = "/etc/skykeep/keys";
+/// One request: a pack read is at most 40 MB.
+const REQUEST_LIMIT: Duration = Duration::from_secs(300);
+
+/// Where a backup is and what of it is wanted. No secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// Bucket.
+    pub bucket: String,
+    /// Key prefix of the repository; may be empty.
+    #[serde(default)]
+    pub prefix: String,
+    /// AWS region.
+    pub region: String,
+    /// Endpoint when it is not AWS.
+    #[serde(default)]
+    pub endpoint: Option<Url>,
+    /// `latest` or the beginning of a snapshot's id.
+    pub snapshot: String,
+    /// Path inside the snapshot that becomes the root of the claim.
+    pub path: String,
+}
+
+impl JobSpec {
+    /// `bucket/prefix`, for messages.
+    pub(crate) fn place(&self) -> String {
+        format!("{}/{}", self.bucket, self.prefix.trim_matches('/'))
+            .trim_end_matches('/')
+            .to_owned()
+    }
+}
+
+/// What came back, verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The snapshot's whole id.
+    pub snapshot: String,
+    /// Files whose content was read back and compared.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Folders.
+    pub folders: u64,
+    /// Symbolic links and other things without content.
+    pub others: u64,
+    /// Extended attributes of the old machine's security system that were left out on purpose.
+    pub attributes_left_out: u64,
+}
+
+impl Outcome {
+    /// The last outcome in a job's log.
+    pub fn last_in(log: &str) -> Option<Outcome> {
+        let outcome = last(log, "outcome")?;
+        serde_json::from_value(outcome).ok()
+    }
+}
+
+/// The last progress in a job's log: bytes done, bytes in all.
+pub fn last_bytes_in(log: &str) -> Option<(u64, u64)> {
+    let progress = last(log, "progress")?;
+    Some((progress.get("done")?.as_u64()?, progress.get("total")?.as_u64()?))
+}
+
+fn last(log: &str, kind: &str) -> Option<Value> {
+    log.lines()
+        .rev()
+        .find_map(|line| serde_json::from_str::<Value>(line).ok()?.get_mut(kind).map(Value::take))
+}
+
+/// Does the job that `spec` (a file) describes: restores into [`TARGET`], verifies, prints progress and the outcome.
+/// The caller prints the error in its three parts on standard error and ends with 1.
+pub async fn run(spec: &Path) -> Result<(), RestoreError> {
+    run_into(spec, Path::new(KEYS), Path::new(TARGET)).await
+}
+
+/// The same, with the keys and the target elsewhere.
+pub async fn run_into(spec: &Path, keys: &Path, target: &Path) -> Result<(), RestoreError> {
+    let text = read(spec)?;
+    let job: JobSpec = serde_json::from_slice(&text).map_err(|e| RestoreError::Internal(format!("spec.json: {e}")))?;
+    let authorities = read(&spec.with_file_name("ca.pem"))?;
+    let explained = |e: skykeep_core::Explained| RestoreError::Internal(format!("{}: {}", e.what(), e.why()));
+    let trust = match authorities.is_empty() {
+        true => Trust::public(),
+        false => Trust::with_extra_pem(&authorities).map_err(explained)?,
+    };
+    let http = trust.http(REQUEST_LIMIT).map_err(explained)?;
+    let id = Secret::new(read(&keys.join("access-key-id"))?);
+    let id = id
+        .expose_str()
+        .ok_or_else(|| RestoreError::Internal("the access key id is no text".into()))?
+        .to_owned();
+    let credentials = Credentials::new(id, Secret::new(read(&keys.join("secret-access-key"))?));
+    let password = Secret::new(read(&keys.join("password"))?);
+    let s3 = S3::new(
+        http,
+        Arc::new(credentials),
+        job.region.clone(),
+        job.endpoint.clone(),
+        job.bucket.clone(),
+    )?;
+
+    let (store, target) = (Box::new(Bucket::new(Arc::new(s3))), target.to_owned());
+    // rustic_core panics on a full volume and on damaged packs, once for each piece. The cause is told in the end.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let outcome = blocking(move || restore_in(store, &password, &job, &target, &Report::lines())).await;
+    std::panic::set_hook(hook);
+    report::line(&json!({"outcome": outcome?}));
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, RestoreError> {
+    std::fs::read(path).map_err(|e| RestoreError::Internal(format!("{} can't be read: {e}", path.display())))
+}
+
+/// Restores and verifies. What a former attempt wrote is checked and kept; what is not of the backup is refused.
+pub(crate) fn restore_in(
+    store: Box<dyn Store>,
+    password: &Secret,
+    spec: &JobSpec,
+    target: &Path,
+    report: &Report,
+) -> Result<Outcome, RestoreError> {
+    let found = find(store, password, spec, report.clone())?;
+    let seen = survey(&found)?;
+    target::make_ready(target, &seen)?;
+    write(&found, &seen, target)?;
+    target::finish(target, &found.node, &seen)?;
+    verify::verify(&found, &seen, target, report)
+}
+
+/// Lets rustic_core write. It trusts no file that is there already: each is read and compared first.
+fn write(found: &Found, seen: &Survey, target: &Path) -> Result<(), RestoreError> {
+    let refused = |why: String| RestoreError::Target {
+        path: target.display().to_string(),
+        why,
+    };
+    let path = target.to_str().ok_or_else(|| refused("its path is no text".into()))?;
+    // Owners by number: names of the old machine mean nothing here (and a static binary can't ask for them).
+    let options = RestoreOptions::default().numeric_id(true).verify_existing(true);
+    let nodes = || seen.nodes.iter().cloned().map(Ok);
+    let write = || {
+        let destination = LocalDestination::new(path, false, false).map_err(|e| found.trouble(&e))?;
+        let explain = |e: Box<rustic_core::RusticError>| match found.fault() {
+            Some(fault) => fault,
+            None => refused(crate::repository::one_line(&e)),
+        };
+        let plan = found
+            .repo
+            .prepare_restore(&options, nodes(), &destination, false)
+            .map_err(explain)?;
+        target::check_room(target, seen, plan.restore_size)?;
+        found
+            .repo
+            .restore(plan, &options, nodes(), &destination)
+            .map_err(explain)
+    };
+    // It must not take the process down: the cause is behind the panic.
+    catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or(panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Err(found
+            .fault()
+            .unwrap_or_else(|| behind(found, target, &text.unwrap_or_default())))
+    })
+}
+
+/// What is behind a panic of rustic_core's restore. It has no other way to say these.
+fn behind(found: &Found, target: &Path, panic: &str) -> RestoreError {
+    let refused = |why: &str| RestoreError::Target {
+        path: target.display().to_string(),
+        why: why.to_owned(),
+    };
+    let io = [
+        "CouldNotWriteToBuffer",
+        "SettingFileLengthFailed",
+        "OpeningFileFailed",
+        "DirectoryCreationFailed",
+    ];
+    if panic.contains("StorageFull") || panic.contains("QuotaExceeded") {
+        refused("it is full")
+    } else if io.iter().any(|kind| panic.contains(kind)) {
+        refused(panic.split_once(" value: ").map_or(panic, |(_, value)| value))
+    } else if panic.contains("RusticError") {
+        found.damaged("a piece of it does not decrypt or unpack".into())
+    } else {
+        RestoreError::Internal(format!("the restore broke off: {panic}"))
+    }
+}

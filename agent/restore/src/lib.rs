@@ -1,0 +1,23 @@
+//! Treasures come back: from a restic repository on S3 into the castle's claims.
+//!
+//! Inputs: a Kubernetes client, where the backups are, the keys to them. Outputs: claims whose files are verified to be
+//! what the backup holds, a ledger in the cluster that says so, and a gate that holds applications back until then.
+//!
+//! [`order`] runs on the laptop and follows; [`job`] runs in the cluster and does the work; [`repository`] reads restic.
+//! Nothing here ever writes to a repository: no lock, no cache, no key.
+
+mod error;
+pub mod gate;
+pub mod job;
+pub mod ledger;
+pub mod order;
+mod report;
+pub mod repository;
+mod store;
+mod survey;
+mod target;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use error::RestoreError;

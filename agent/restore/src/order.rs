@@ -1,0 +1,297 @@
+//! Ordering a restore: the Job in the cluster that does it, followed until the data is verified, and only then the
+//! ledger's word and the lifting of the gate. A second order of the same treasure finds the first one's work.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client,
+    api::{DeleteParams, DynamicObject, ListParams, LogParams},
+    core::{ApiResource, GroupVersionKind},
+};
+use serde_json::{Value, json};
+use skykeep_core::{Deadline, Progress, Secret, Trouble, deadline::Look, poll};
+
+use crate::{
+    RestoreError,
+    gate::{self, GATE, apply, core},
+    job::{JobSpec, Outcome},
+    ledger,
+};
+
+/// One treasure to bring back.
+pub struct Order<'a> {
+    /// The treasure's name.
+    pub name: &'a str,
+    /// Namespace of its claim.
+    pub namespace: &'a str,
+    /// The claim.
+    pub claim: &'a str,
+    /// Where the backup is and what of it is wanted.
+    pub spec: &'a JobSpec,
+    /// Access key id for the bucket.
+    pub access_key_id: &'a Secret,
+    /// Secret access key for the bucket.
+    pub secret_access_key: &'a Secret,
+    /// Password of the repository.
+    pub password: &'a Secret,
+    /// Extra CAs, PEM; may be empty.
+    pub extra_ca_pem: &'a str,
+    /// Our own image, pinned by digest.
+    pub image: &'a str,
+}
+
+/// How an order ended.
+#[derive(Debug)]
+pub enum Done {
+    /// The ledger already said so: nothing was restored.
+    Already,
+    /// Restored and verified now.
+    Now(Outcome),
+}
+
+/// Carries an order out.
+pub async fn restore(
+    client: &Client,
+    order: &Order<'_>,
+    deadline: Deadline,
+    progress: &Progress,
+) -> Result<Done, Trouble> {
+    let (namespace, claim) = (order.namespace, order.claim);
+    if ledger::is_done(client, namespace, claim).await? {
+        gate::lift_for_good(client, namespace, claim, Deadline::after(Duration::from_secs(60))).await?;
+        return Ok(Done::Already);
+    }
+    wait_for_claim(client, namespace, claim, deadline).await?;
+    progress.note(format!("{namespace}/{claim} is there; the restore starts"));
+    let job = start(client, order).await?;
+    let outcome = follow(client, order, &job, deadline, progress).await?;
+    ledger::mark_done(client, namespace, claim).await?;
+    let lifted = gate::lift_for_good(client, namespace, claim, Deadline::after(Duration::from_secs(60))).await?;
+    progress.note(format!("verified; the gate of {lifted} pods is lifted"));
+    clean(client, order, &job).await?;
+    Ok(Done::Now(outcome))
+}
+
+async fn wait_for_claim(client: &Client, namespace: &str, claim: &str, deadline: Deadline) -> Result<(), Trouble> {
+    let claims: Api<DynamicObject> = Api::namespaced_with(
+        client.clone(),
+        namespace,
+        &core("PersistentVolumeClaim", "persistentvolumeclaims"),
+    );
+    poll(
+        &format!("the claim {namespace}/{claim} from the repository"),
+        deadline,
+        Duration::from_millis(500),
+        || async {
+            match claims.get_opt(claim).await {
+                Ok(Some(_)) => Ok(Look::Ready(())),
+                Ok(None) => Ok(Look::NotYet("Flux has not applied it yet".into())),
+                Err(e) => Err(RestoreError::kube("look for the claim", &e).into()),
+            }
+        },
+    )
+    .await
+}
+
+fn jobs(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("batch", "v1", "Job"), "jobs");
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+/// Finds the Job and adopts it; one that failed is taken away and made anew.
+async fn start(client: &Client, order: &Order<'_>) -> Result<String, Trouble> {
+    let name = format!("skykeep-restore-{}", order.name);
+    let jobs = jobs(client, order.namespace);
+    if let Some(old) = jobs
+        .get_opt(&name)
+        .await
+        .map_err(|e| RestoreError::kube("look for the restore job", &e))?
+    {
+        if !has_condition(&old.data, "Failed") {
+            return Ok(name);
+        }
+        let _ = jobs
+            .delete(&name, &DeleteParams::foreground())
+            .await
+            .map_err(|e| RestoreError::kube("take away the failed restore job", &e))?;
+        poll(
+            "the failed restore job to go away",
+            Deadline::after(Duration::from_secs(60)),
+            Duration::from_millis(500),
+            || async {
+                match jobs
+                    .get_opt(&name)
+                    .await
+                    .map_err(|e| RestoreError::kube("look for the restore job", &e))?
+                {
+                    None => Ok(Look::Ready(())),
+                    Some(_) => Ok(Look::NotYet("it is still there".into())),
+                }
+            },
+        )
+        .await?;
+    }
+    for object in [secret(order, &name)?, config(order, &name)?, job(order, &name)] {
+        apply(client, &object).await?;
+    }
+    Ok(name)
+}
+
+fn has_condition(job: &Value, kind: &str) -> bool {
+    let conditions = job
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    conditions.iter().any(|c| {
+        c.get("type").and_then(Value::as_str) == Some(kind) && c.get("status").and_then(Value::as_str) == Some("True")
+    })
+}
+
+async fn follow(
+    client: &Client,
+    order: &Order<'_>,
+    job: &str,
+    deadline: Deadline,
+    progress: &Progress,
+) -> Result<Outcome, Trouble> {
+    let jobs = jobs(client, order.namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), order.namespace);
+    let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
+    poll(
+        &format!("the treasure `{}`", order.name),
+        deadline,
+        Duration::from_secs(1),
+        || async {
+            let now = jobs
+                .get(job)
+                .await
+                .map_err(|e| RestoreError::kube("watch the restore job", &e))?;
+            let seen = pods
+                .list(&selector)
+                .await
+                .map_err(|e| RestoreError::kube("watch the restore pod", &e))?;
+            let newest = seen
+                .items
+                .iter()
+                .max_by_key(|p| p.metadata.creation_timestamp.clone().map(|t| t.0));
+            let log = match newest.and_then(|p| p.metadata.name.as_deref()) {
+                Some(pod) => pods
+                    .logs(
+                        pod,
+                        &LogParams {
+                            tail_lines: Some(20),
+                            ..LogParams::default()
+                        },
+                    )
+                    .await
+                    .unwrap_or_default(),
+                None => String::new(),
+            };
+            if has_condition(&now.data, "Failed") {
+                return Err(RestoreError::JobFailed {
+                    treasure: order.name.to_owned(),
+                    log: last_lines(&log),
+                }
+                .into());
+            }
+            match Outcome::last_in(&log) {
+                Some(outcome) if has_condition(&now.data, "Complete") => Ok(Look::Ready(outcome)),
+                _ => {
+                    if let Some((done, total)) = crate::job::last_bytes_in(&log) {
+                        progress.bytes(done, total);
+                    }
+                    let phase = newest
+                        .and_then(|p| p.status.as_ref()?.phase.clone())
+                        .unwrap_or_else(|| "not there yet".into());
+                    Ok(Look::NotYet(format!("its pod is {phase}")))
+                }
+            }
+        },
+    )
+    .await
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().rev().take(4).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join(" / ")
+}
+
+/// The backup's keys do not stay in the cluster.
+async fn clean(client: &Client, order: &Order<'_>, name: &str) -> Result<(), Trouble> {
+    let secrets: Api<DynamicObject> = Api::namespaced_with(client.clone(), order.namespace, &core("Secret", "secrets"));
+    match secrets.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(e)) if e.code == 404 => Ok(()),
+        Err(e) => Err(RestoreError::kube("delete the restore job's secret", &e).into()),
+    }
+}
+
+fn secret(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
+    let text = |s: &Secret| {
+        s.expose_str()
+            .map(str::to_owned)
+            .ok_or_else(|| RestoreError::Internal("a secret is no text".into()))
+    };
+    Ok(json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": name, "namespace": order.namespace},
+        "stringData": {
+            "access-key-id": text(order.access_key_id)?,
+            "secret-access-key": text(order.secret_access_key)?,
+            "password": text(order.password)?,
+        },
+    }))
+}
+
+fn config(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
+    let spec = serde_json::to_string(order.spec).map_err(|e| RestoreError::Internal(e.to_string()))?;
+    Ok(json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": order.namespace},
+        "data": {"spec.json": spec, "ca.pem": order.extra_ca_pem},
+    }))
+}
+
+fn job(order: &Order<'_>, name: &str) -> Value {
+    let labels = json!({GATE: order.name, "app.kubernetes.io/managed-by": "skykeep"});
+    json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": name, "namespace": order.namespace, "labels": labels},
+        "spec": {
+            "backoffLimit": 3,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": false,
+                    "enableServiceLinks": false,
+                    "containers": [{
+                        "name": "restore",
+                        "image": order.image,
+                        "args": ["restore-job", "--spec", "/etc/skykeep/restore/spec.json"],
+                        "securityContext": {
+                            "runAsUser": 0,
+                            "allowPrivilegeEscalation": false,
+                            "readOnlyRootFilesystem": true,
+                            "capabilities": {"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP"]},
+                        },
+                        "volumeMounts": [
+                            {"name": "treasure", "mountPath": crate::job::TARGET},
+                            {"name": "restore", "mountPath": "/etc/skykeep/restore", "readOnly": true},
+                            {"name": "keys", "mountPath": crate::job::KEYS, "readOnly": true},
+                            {"name": "tmp", "mountPath": "/tmp"},
+                        ],
+                    }],
+                    "volumes": [
+                        {"name": "treasure", "persistentVolumeClaim": {"claimName": order.claim}},
+                        {"name": "restore", "configMap": {"name": name}},
+                        {"name": "keys", "secret": {"secretName": name, "defaultMode": 0o400}},
+                        {"name": "tmp", "emptyDir": {"medium": "Memory"}},
+                    ],
+                },
+            },
+        },
+    })
+}

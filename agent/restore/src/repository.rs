@@ -1,0 +1,228 @@
+//! A restic repository, read: the snapshot and the path that the castle file names.
+
+use std::{
+    ffi::OsString,
+    path::{Component, Path},
+    sync::Arc,
+};
+
+use rustic_core::{
+    Credentials, IndexedFullStatus, OpenStatus, Repository, RepositoryBackends, RepositoryOptions, RusticError,
+    repofile::{Metadata, Node, NodeType, SnapshotFile},
+};
+use serde::{Deserialize, Serialize};
+use skykeep_aws::S3;
+use skykeep_core::Secret;
+
+use crate::{
+    RestoreError,
+    job::JobSpec,
+    report::Report,
+    store::{Backend, Bucket, Fault, Store},
+    survey::survey,
+};
+
+/// What a backup holds, as far as its index and its folders tell. No file content was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// The snapshot's whole id.
+    pub snapshot: String,
+    /// When it was made, RFC 3339.
+    pub time: String,
+    /// The machine that made it.
+    pub hostname: String,
+    /// Files below the path.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Opens the repository, finds snapshot and path, and checks that every piece they need is in the index and lies in a
+/// pack of the right size. Reads only; to be called inside a runtime.
+pub async fn inspect(s3: Arc<S3>, password: &Secret, spec: &JobSpec) -> Result<Backup, RestoreError> {
+    let (store, password, spec) = (Box::new(Bucket::new(s3)), password.duplicate(), spec.clone());
+    blocking(move || inspect_in(store, &password, &spec)).await
+}
+
+pub(crate) fn inspect_in(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Backup, RestoreError> {
+    let found = find(store, password, spec, Report::silent())?;
+    let seen = survey(&found)?;
+    Ok(Backup {
+        snapshot: found.snapshot_id(),
+        time: found.snapshot.time.timestamp().to_string(),
+        hostname: found.snapshot.hostname.clone(),
+        files: seen.files,
+        bytes: seen.bytes,
+    })
+}
+
+/// Runs blocking work; a panic in it (rustic_core has some) is an error.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RestoreError> + Send + 'static,
+) -> Result<T, RestoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(e) => Err(RestoreError::Internal(e.to_string())),
+    }
+}
+
+/// Snapshot and path, found in an opened repository.
+pub(crate) struct Found {
+    pub(crate) repo: Repository<IndexedFullStatus>,
+    pub(crate) snapshot: SnapshotFile,
+    /// What the path names.
+    pub(crate) node: Node,
+    backend: Arc<Backend>,
+    place: String,
+}
+
+impl Found {
+    pub(crate) fn snapshot_id(&self) -> String {
+        self.snapshot.id.to_hex().as_str().to_owned()
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Turns rustic_core's error into ours; the store's own error comes first.
+    pub(crate) fn trouble(&self, error: &RusticError) -> RestoreError {
+        trouble(&self.backend, &self.place, error)
+    }
+
+    /// What the store said, when it was the cause of whatever happened.
+    pub(crate) fn fault(&self) -> Option<RestoreError> {
+        self.backend.fault().map(|f| fault(f, &self.place))
+    }
+
+    /// The repository is damaged here.
+    pub(crate) fn damaged(&self, why: String) -> RestoreError {
+        RestoreError::Damaged {
+            place: self.place.clone(),
+            why,
+        }
+    }
+}
+
+fn fault(fault: Fault, place: &str) -> RestoreError {
+    match fault {
+        Fault::Store(e) => RestoreError::Store(e),
+        Fault::Missing(key) => RestoreError::Damaged {
+            place: place.to_owned(),
+            why: format!("the object {key} is missing"),
+        },
+    }
+}
+
+fn trouble(backend: &Backend, place: &str, error: &RusticError) -> RestoreError {
+    match backend.fault() {
+        Some(first) => fault(first, place),
+        None => RestoreError::Damaged {
+            place: place.to_owned(),
+            why: one_line(error),
+        },
+    }
+}
+
+/// rustic_core's errors are whole pages; this is their first words and their cause.
+pub(crate) fn one_line(error: &RusticError) -> String {
+    let text = error.display_log();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.strip_prefix("Error: ").unwrap_or(&text).to_owned()
+}
+
+fn open(
+    backend: &Arc<Backend>,
+    place: &str,
+    password: &Secret,
+    report: Report,
+) -> Result<Repository<OpenStatus>, RestoreError> {
+    let repository = |why: String| RestoreError::Repository {
+        place: place.to_owned(),
+        why,
+    };
+    if !backend.exists()? {
+        return Err(repository("there is no repository: it has no object `config`".into()));
+    }
+    // rustic_core keeps the password in an ordinary string while it opens; nothing we can wipe.
+    let password = password
+        .expose_str()
+        .ok_or_else(|| repository("its password is no text".into()))?;
+    let backends = RepositoryBackends::new(backend.clone(), None);
+    let options = RepositoryOptions::default().no_cache(true);
+    Repository::new_with_progress(&options, &backends, report)
+        .and_then(|r| r.open(&Credentials::password(password)))
+        .map_err(|e| match e.is_incorrect_password() {
+            true if backend.fault().is_none() => repository("no key in it fits this password".into()),
+            _ => trouble(backend, place, &e),
+        })
+}
+
+/// Opens the repository and finds what the spec names.
+pub(crate) fn find(
+    store: Box<dyn Store>,
+    password: &Secret,
+    spec: &JobSpec,
+    report: Report,
+) -> Result<Found, RestoreError> {
+    let place = spec.place();
+    let backend = Arc::new(Backend::new(store, place.clone(), &spec.prefix));
+    let repo = open(&backend, &place, password, report)?;
+    let trouble = |e: Box<RusticError>| trouble(&backend, &place, &e);
+    let snapshots = repo.get_all_snapshots().map_err(trouble)?;
+    let snapshot = choose(snapshots, spec)?;
+    let repo = repo.to_indexed().map_err(trouble)?;
+
+    let mut node = Node::new_node(OsString::new().as_os_str(), NodeType::Dir, Metadata::default());
+    node.subtree = Some(snapshot.tree);
+    for part in Path::new(&spec.path).components() {
+        let Component::Normal(name) = part else { continue };
+        let missing = || RestoreError::NoSnapshot {
+            place: place.clone(),
+            wanted: format!("path `{}` in its snapshot {}", spec.path, snapshot.id),
+        };
+        let tree = repo.get_tree(&node.subtree.ok_or_else(missing)?).map_err(trouble)?;
+        node = tree.nodes.into_iter().find(|n| n.name() == name).ok_or_else(missing)?;
+    }
+    Ok(Found {
+        repo,
+        snapshot,
+        node,
+        backend,
+        place,
+    })
+}
+
+/// The snapshot named by its id, or the newest one that was made of the path. When the newest one does not hold the
+/// path any more, that is an error later on: an older state never comes back silently.
+fn choose(mut snapshots: Vec<SnapshotFile>, spec: &JobSpec) -> Result<SnapshotFile, RestoreError> {
+    let none = |wanted: String| RestoreError::NoSnapshot {
+        place: spec.place(),
+        wanted,
+    };
+    if spec.snapshot != "latest" {
+        let wanted = spec.snapshot.to_lowercase();
+        snapshots.retain(|s| s.id.to_hex().as_str().starts_with(&wanted));
+        if snapshots.len() > 1 {
+            return Err(none(format!(
+                "single snapshot `{wanted}`: {} begin so",
+                snapshots.len()
+            )));
+        }
+        return snapshots
+            .pop()
+            .filter(|_| !wanted.is_empty())
+            .ok_or_else(|| none(format!("snapshot `{wanted}`")));
+    }
+    let path = Path::new(&spec.path);
+    let covers = |s: &SnapshotFile| {
+        s.paths
+            .iter()
+            .any(|p| path.starts_with(p) || Path::new(p).starts_with(path))
+    };
+    snapshots.retain(covers);
+    snapshots
+        .into_iter()
+        .max_by_key(|s| s.time.timestamp())
+        .ok_or_else(|| none(format!("snapshot of `{}`", spec.path)))
+}

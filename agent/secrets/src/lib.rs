@@ -1,0 +1,12 @@
+//! Secrets from the stores that the castle file names.
+//!
+//! Inputs: the references of the castle file, a way to look into the open vault, the Infisical project, an HTTP client.
+//! Output: [`Secrets`], complete, or one error that names everything that is missing. Nothing partial is ever returned.
+
+mod error;
+mod infisical;
+mod json;
+mod resolve;
+
+pub use error::SecretsError;
+pub use resolve::{Secrets, resolve};

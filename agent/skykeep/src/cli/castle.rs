@@ -1,0 +1,145 @@
+//! `plan`, `apply`, `status`, `destroy`, `check`: the castle from a command line.
+
+use std::{process::ExitCode, sync::Arc};
+
+use skykeep_core::{Explained, Progress, Trouble, owner::OwnersPart};
+use skykeep_rebirth::{Applied, Estate, Status};
+
+use super::{Owner, vault::unlock};
+use crate::{
+    agent::conclude,
+    console::{
+        lines::{self, Output},
+        prompt,
+    },
+};
+
+/// What the image protects and a computer that runs other things does not.
+const WEAKER: &str = "\
+On this computer Skykeep protects your secrets less than the image does:
+  - whoever is root here can read this program's memory;
+  - memory may be written to swap or hibernation by this system;
+  - this system's keyboard, screen and kernel are trusted as they are;
+  - its clock, DNS and network settings are used as they are.";
+
+async fn open(owner: &Owner) -> Result<Arc<Estate>, Trouble> {
+    let part = OwnersPart::read(&owner.castle)?;
+    let vault = unlock(part.vault.clone(), prompt::hidden_line("Passphrase: ")?).await?;
+    Ok(Arc::new(Estate::open(part, vault).await?))
+}
+
+fn speak(owner: &Owner) -> (Progress, tokio::task::JoinHandle<()>) {
+    let (progress, events) = Progress::channel("skykeep");
+    (progress, tokio::spawn(lines::print(events, owner.output)))
+}
+
+pub async fn apply(owner: &Owner, accept_host: bool) -> Result<ExitCode, Trouble> {
+    eprintln!("{WEAKER}");
+    if !accept_host {
+        return Err(Explained {
+            what: "Nothing was done".into(),
+            why: "working on this computer was not accepted".into(),
+            remedy: "Boot the image, or say `--accept-host` when this computer is yours to trust.".into(),
+        }
+        .into());
+    }
+    let estate = open(owner).await?;
+    let (progress, printer) = speak(owner);
+    let applied = skykeep_rebirth::apply(estate, progress).await?;
+    let _ = printer.await;
+    if owner.output == Output::Json
+        && let Applied::Ran(report) = &applied
+    {
+        println!("{}", serde_json::json!({"v": 1, "event": "report", "report": report}));
+    }
+    Ok(conclude(&applied))
+}
+
+pub async fn plan(owner: &Owner) -> Result<ExitCode, Trouble> {
+    let estate = open(owner).await?;
+    let now = skykeep_rebirth::status(&estate).await?;
+    if now.is_well() {
+        show(owner, &now);
+        println!("Nothing to do.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (progress, printer) = speak(owner);
+    let report = skykeep_rebirth::preflight(estate.clone(), progress).await?;
+    let _ = printer.await;
+    if let Some((step, error)) = report.failure() {
+        eprintln!("A rebirth would stop at `{step}`.\n{error}");
+        return Ok(ExitCode::FAILURE);
+    }
+    let aws = &estate.castle.cloud.aws;
+    println!("A rebirth of `{}` in {} would:", estate.castle.name, aws.region);
+    for (id, title, _, budget) in skykeep_rebirth::graph(&estate.castle)?.outline() {
+        if !id.starts_with("check.") {
+            println!("  + {title:<52} {id:<18} {:>4} s", budget.as_secs());
+        }
+    }
+    println!("Not restored: anything that no treasure of castle.yaml names.");
+    Ok(ExitCode::from(3))
+}
+
+pub async fn status(owner: &Owner) -> Result<ExitCode, Trouble> {
+    let estate = open(owner).await?;
+    show(owner, &skykeep_rebirth::status(&estate).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(owner: &Owner, status: &Status) {
+    if owner.output == Output::Json {
+        println!("{}", serde_json::json!({"v": 1, "status": status}));
+        return;
+    }
+    match &status.lease {
+        None => println!("No generation has ever been born."),
+        Some(l) => println!("Generation {}: {:?}, last run {}", l.generation, l.state, l.holder),
+    }
+    for thing in &status.things {
+        println!(
+            "  {:<18} {:<24} {:<28} {}",
+            thing.kind, thing.name, thing.id, thing.state
+        );
+    }
+    for node in &status.missing_nodes {
+        println!("  missing            {node}");
+    }
+    for (url, wrong) in &status.health {
+        println!("  {url}: {}", wrong.as_deref().unwrap_or("well"));
+    }
+}
+
+pub async fn destroy(owner: &Owner, name: &str) -> Result<ExitCode, Trouble> {
+    let part = OwnersPart::read(&owner.castle)?;
+    if part.castle.name != name {
+        return Err(Explained {
+            what: "Nothing was destroyed".into(),
+            why: format!("the castle here is called `{}`, not `{name}`", part.castle.name),
+            remedy: "Say `--yes-destroy` with the name of the castle that is to go.".into(),
+        }
+        .into());
+    }
+    let estate = open(owner).await?;
+    let (progress, printer) = speak(owner);
+    let things = skykeep_rebirth::destroy(estate, progress).await?;
+    let _ = printer.await;
+    println!("{things} things taken down. DNS records, backups and the state bucket were left as they are.");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn check(owner: &Owner) -> Result<ExitCode, Trouble> {
+    let part = OwnersPart::read(&owner.castle)?;
+    if part.castle.cluster.kubernetes != part.lock.kubernetes {
+        let (castle, lock) = (part.castle.cluster.kubernetes, part.lock.kubernetes);
+        return Err(skykeep_rebirth::RebirthError::LockMismatch { castle, lock }.into());
+    }
+    println!(
+        "{}: castle.yaml and castle.lock are good ({} artifacts, {} images, {} treasures).",
+        part.castle.name,
+        part.lock.artifacts.len(),
+        part.lock.images.len(),
+        part.castle.treasures.len()
+    );
+    Ok(ExitCode::SUCCESS)
+}

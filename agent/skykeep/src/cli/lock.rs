@@ -1,0 +1,183 @@
+//! `skykeep lock`: fetches every artifact of a castle once and pins it by its hash; asks the registries for digests.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use futures::{StreamExt, TryStreamExt};
+use sha2::{Digest, Sha256};
+use skykeep_core::{
+    Explained, Trouble,
+    explain::chain,
+    http::Trust,
+    lock::{Artifact, Image, Lock},
+};
+
+#[derive(clap::Args)]
+pub struct LockArgs {
+    /// What to pin: a lock file whose hashes, sizes and digests may be empty
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// The lock file to write
+    #[arg(long, value_name = "FILE", default_value = "castle.lock")]
+    to: PathBuf,
+    /// Extra CAs, PEM
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+/// Makes the lock.
+pub async fn run(args: LockArgs) -> Result<ExitCode, Trouble> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|e| Explained {
+            what: format!("{} can't be read", path.display()),
+            why: e.to_string(),
+            remedy: "Check the path.".into(),
+        })
+    };
+    let mut lock: Lock = serde_json::from_slice(&read(&args.from)?).map_err(|e| Explained {
+        what: format!("{} can't be used", args.from.display()),
+        why: e.to_string(),
+        remedy: "It has the shape of castle.lock; hashes, sizes and digests may be empty.".into(),
+    })?;
+    let trust = match &args.ca {
+        Some(path) => Trust::with_extra_pem(&read(path)?)?,
+        None => Trust::public(),
+    };
+    let http = trust.http(Duration::from_secs(900))?;
+    lock.artifacts = futures::stream::iter(lock.artifacts)
+        .map(|a| artifact(http.clone(), a))
+        .buffered(4)
+        .try_collect()
+        .await?;
+    lock.images = futures::stream::iter(lock.images)
+        .map(|i| image(http.clone(), i))
+        .buffered(4)
+        .try_collect()
+        .await?;
+    let text = serde_json::to_string_pretty(&lock).unwrap_or_default() + "\n";
+    Lock::parse(&text)?;
+    std::fs::write(&args.to, text).map_err(|e| Explained {
+        what: format!("{} can't be written", args.to.display()),
+        why: e.to_string(),
+        remedy: "Check the path and its permissions.".into(),
+    })?;
+    println!(
+        "{}: {} artifacts, {} images",
+        args.to.display(),
+        lock.artifacts.len(),
+        lock.images.len()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unreachable(what: &str, why: String) -> Explained {
+    Explained {
+        what: format!("{what} can't be fetched"),
+        why,
+        remedy: "Check the address in a browser, and the network.".into(),
+    }
+}
+
+async fn artifact(http: reqwest::Client, mut artifact: Artifact) -> Result<Artifact, Trouble> {
+    let answer = http
+        .get(&artifact.url)
+        .send()
+        .await
+        .and_then(reqwest::Response::error_for_status)
+        .map_err(|e| unreachable(&artifact.url, chain(&e)))?;
+    let mut hash = Sha256::new();
+    let mut size = 0u64;
+    let mut body = answer.bytes_stream();
+    while let Some(part) = body.next().await {
+        let part = part.map_err(|e| unreachable(&artifact.url, chain(&e)))?;
+        size += part.len() as u64;
+        hash.update(&part);
+    }
+    artifact.sha256 = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    artifact.size = size;
+    eprintln!("{}  {}  {}", artifact.name, artifact.sha256, artifact.size);
+    Ok(artifact)
+}
+
+/// The registry host that serves a name: Docker's own answers elsewhere than its name says.
+fn registry(host: &str) -> &str {
+    if host == "docker.io" {
+        "registry-1.docker.io"
+    } else {
+        host
+    }
+}
+
+const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+
+async fn image(http: reqwest::Client, mut image: Image) -> Result<Image, Trouble> {
+    let (host, rest) = image
+        .name
+        .split_once('/')
+        .ok_or_else(|| unreachable(&image.name, "it has no host".into()))?;
+    let (repository, tag) = rest
+        .rsplit_once(':')
+        .ok_or_else(|| unreachable(&image.name, "it has no tag".into()))?;
+    let url = format!("https://{}/v2/{repository}/manifests/{tag}", registry(host));
+    let mut answer = http
+        .head(&url)
+        .header("accept", MANIFESTS)
+        .send()
+        .await
+        .map_err(|e| unreachable(&image.name, chain(&e)))?;
+    if answer.status() == 401 {
+        let token = anonymous_token(&http, &answer, repository).await?;
+        answer = http
+            .head(&url)
+            .header("accept", MANIFESTS)
+            .bearer_auth(token)
+            .send()
+            .await
+            .map_err(|e| unreachable(&image.name, chain(&e)))?;
+    }
+    let digest = answer
+        .headers()
+        .get("docker-content-digest")
+        .and_then(|v| v.to_str().ok());
+    match digest {
+        Some(digest) if answer.status().is_success() => {
+            image.digest = digest.to_owned();
+            eprintln!("{}  {}", image.name, image.digest);
+            Ok(image)
+        }
+        _ => Err(unreachable(&image.name, format!("the registry answered {}", answer.status())).into()),
+    }
+}
+
+/// The token that a public registry gives to anybody (the distribution specification's token flow).
+async fn anonymous_token(
+    http: &reqwest::Client,
+    refused: &reqwest::Response,
+    repository: &str,
+) -> Result<String, Trouble> {
+    let challenge = refused
+        .headers()
+        .get("www-authenticate")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let part = |name: &str| {
+        challenge
+            .split(&format!("{name}=\""))
+            .nth(1)
+            .and_then(|t| t.split('"').next())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (realm, service) = (part("realm"), part("service"));
+    let url = format!("{realm}?service={service}&scope=repository:{repository}:pull");
+    let answer: serde_json::Value = async { http.get(&url).send().await?.error_for_status()?.json().await }
+        .await
+        .map_err(|e| unreachable(&url, chain(&e)))?;
+    let token = answer
+        .get("token")
+        .or_else(|| answer.get("access_token"))
+        .and_then(|t| t.as_str());
+    token
+        .map(str::to_owned)
+        .ok_or_else(|| unreachable(&url, "the answer holds no token".into()).into())
+}

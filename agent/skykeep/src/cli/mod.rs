@@ -1,0 +1,144 @@
+//! The command line: parses, wires, renders.
+
+mod castle;
+mod lock;
+mod vault;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use skykeep_core::{Explained, Trouble};
+
+use crate::console::lines::Output;
+
+/// Brings a whole Kubernetes estate back to life from one passphrase.
+#[derive(Parser)]
+#[command(version, max_term_width = 80, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done (or nothing to do), 1 failed (what, why and what to do are on standard \
+error), 2 the command line was wrong, 3 `plan` found something to do.";
+
+/// Where the owner's part is, and how to speak.
+#[derive(clap::Args, Clone)]
+pub struct Owner {
+    /// Folder with castle.yaml, castle.lock, vault.skv and, when needed, ca.pem
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub castle: PathBuf,
+    /// How progress and results are written
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what a rebirth would do; changes nothing
+    Plan(Owner),
+    /// Bring the castle back to life, or go on where it was interrupted
+    Apply {
+        #[command(flatten)]
+        owner: Owner,
+        /// Work on this computer although it protects secrets less than the image does
+        #[arg(long)]
+        accept_host: bool,
+    },
+    /// Show what stands; changes nothing
+    Status(Owner),
+    /// Take down exactly what this castle's generation created
+    Destroy {
+        #[command(flatten)]
+        owner: Owner,
+        /// The castle's name, so that nobody destroys by accident
+        #[arg(long, value_name = "NAME")]
+        yes_destroy: String,
+    },
+    /// Make or change the vault
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
+    /// Make castle.lock: fetch every artifact, pin it by hash
+    Lock(lock::LockArgs),
+    /// Check castle.yaml and castle.lock; needs no passphrase
+    Check(Owner),
+    /// Print the JSON Schema of castle.yaml
+    Schema,
+    /// (in the image) the child of PID 1
+    #[command(hide = true)]
+    Agent,
+    /// (on a node) open the sealed plan and carry it out
+    #[command(hide = true)]
+    Node {
+        /// The node's key and where its plan is
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// (in the castle) give LoadBalancer Services the entry's address and ports
+    #[command(hide = true)]
+    Guard {
+        /// The entry, as JSON
+        #[arg(long, default_value = skykeep_cluster::guard::CONFIG_PATH)]
+        config: PathBuf,
+    },
+    /// (in the castle) restore one treasure into a mounted claim
+    #[command(hide = true)]
+    RestoreJob {
+        /// What to restore
+        #[arg(long)]
+        spec: PathBuf,
+    },
+}
+
+/// Runs the command line.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&runtime_problem(&e).into()),
+    };
+    match runtime.block_on(dispatch(cli.command)) {
+        Ok(code) => code,
+        Err(trouble) => fail(&trouble),
+    }
+}
+
+async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
+    match command {
+        Command::Plan(owner) => castle::plan(&owner).await,
+        Command::Apply { owner, accept_host } => castle::apply(&owner, accept_host).await,
+        Command::Status(owner) => castle::status(&owner).await,
+        Command::Destroy { owner, yes_destroy } => castle::destroy(&owner, &yes_destroy).await,
+        Command::Vault(command) => vault::run(command).await,
+        Command::Lock(args) => lock::run(args).await,
+        Command::Check(owner) => castle::check(&owner),
+        Command::Schema => {
+            println!("{:#}", skykeep_core::castle::Castle::schema());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Agent => crate::agent::run().await,
+        Command::Node { config } => crate::node::run(&config).await.map(|()| ExitCode::SUCCESS),
+        Command::Guard { config } => crate::guard::run(&config).await.map(|()| ExitCode::SUCCESS),
+        Command::RestoreJob { spec } => skykeep_restore::job::run(&spec)
+            .await
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
+    }
+}
+
+fn fail(trouble: &Trouble) -> ExitCode {
+    eprintln!("{trouble}");
+    ExitCode::FAILURE
+}
+
+fn runtime_problem(e: &std::io::Error) -> Explained {
+    Explained {
+        what: "Skykeep can't start".into(),
+        why: format!("no threads can be made: {e}"),
+        remedy: "Free memory or processes on this machine and start again.".into(),
+    }
+}

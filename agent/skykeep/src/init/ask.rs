@@ -1,0 +1,117 @@
+//! Asking the person at the keyboard, by single letters, with a deadline.
+
+use super::kernel::say;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{FlushArg, LocalFlags, SetArg, SpecialCharacterIndices, tcflush, tcgetattr, tcsetattr};
+use std::io::stdin;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// How long a question waits for a person.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What the person chose.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub enum Choice {
+    /// Start the agent again.
+    Restart,
+    /// Power off.
+    PowerOff,
+}
+
+/// What one key means. Pure.
+fn choice(key: u8) -> Option<Choice> {
+    match key.to_ascii_lowercase() {
+        b'r' => Some(Choice::Restart),
+        b'p' => Some(Choice::PowerOff),
+        _ => None,
+    }
+}
+
+/// Waits for a letter that means something; at the deadline the machine powers off.
+pub fn restart_or_power_off() -> Choice {
+    say(&format!(
+        "\n[r] start again   [p] power off   (powers off by itself in {} minutes)",
+        PATIENCE.as_secs() / 60
+    ));
+    wait_for(choice).unwrap_or(Choice::PowerOff)
+}
+
+/// Waits until the person has read it.
+pub fn power_off_only() {
+    say(&format!(
+        "\n[p] power off   (by itself in {} minutes)",
+        PATIENCE.as_secs() / 60
+    ));
+    wait_for(|key| choice(key).filter(|c| *c == Choice::PowerOff));
+}
+
+fn wait_for(meaning: impl Fn(u8) -> Option<Choice>) -> Option<Choice> {
+    single_keys();
+    let deadline = Instant::now() + PATIENCE;
+    let input = stdin();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut watched = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut watched, timeout) {
+            Ok(0) => return None,
+            Ok(_) => {
+                let mut key = [0];
+                match nix::unistd::read(&input, &mut key) {
+                    Ok(1..) => {
+                        if let Some(chosen) = key.first().copied().and_then(&meaning) {
+                            return Some(chosen);
+                        }
+                    }
+                    // A console that is gone answers at once, for ever: wait as if nobody typed.
+                    Ok(0) | Err(_) => std::thread::sleep(Duration::from_secs(1)),
+                }
+            }
+            Err(_) => std::thread::sleep(Duration::from_secs(1)),
+        }
+        if left.is_zero() {
+            return None;
+        }
+    }
+}
+
+/// Each key counts at once and is shown; whatever the agent did to the terminal is undone. Without it a key needs Enter.
+fn single_keys() {
+    let input = stdin();
+    if let Ok(mut terminal) = tcgetattr(&input) {
+        terminal.local_flags.remove(LocalFlags::ICANON);
+        terminal.local_flags.insert(LocalFlags::ECHO);
+        for (index, value) in [(SpecialCharacterIndices::VMIN, 1), (SpecialCharacterIndices::VTIME, 0)] {
+            if let Some(slot) = terminal.control_chars.get_mut(index as usize) {
+                *slot = value;
+            }
+        }
+        let _ = tcsetattr(&input, SetArg::TCSANOW, &terminal);
+    }
+    // What was typed before the question is no answer to it.
+    let _ = tcflush(&input, FlushArg::TCIFLUSH);
+}
+
+/// Whole lines again, shown as typed: what a program expects when it starts.
+pub fn whole_lines() {
+    let input = stdin();
+    if let Ok(mut terminal) = tcgetattr(&input) {
+        terminal.local_flags.insert(LocalFlags::ICANON | LocalFlags::ECHO);
+        let _ = tcsetattr(&input, SetArg::TCSANOW, &terminal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_offered_letters_mean_something() {
+        assert_eq!(choice(b'r'), Some(Choice::Restart));
+        assert_eq!(choice(b'P'), Some(Choice::PowerOff));
+        for key in [b'x', b'\n', 0, 0xff] {
+            assert_eq!(choice(key), None);
+        }
+    }
+}

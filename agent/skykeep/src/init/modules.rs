@@ -1,0 +1,245 @@
+//! Drivers: which module files a device needs, in which order, and loading them.
+
+use super::{alias, kernel};
+use nix::kmod::{ModuleInitFlags, finit_module};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// What no device asks for by itself.
+const ALWAYS: &[&str] = &["efivarfs"];
+
+/// `modules.dep`, `modules.softdep` and `modules.alias` of one kernel, and what is loaded of it.
+pub struct Loader {
+    folder: PathBuf,
+    index: Index,
+    done: BTreeSet<String>,
+}
+
+/// The text files that depmod wrote, parsed. Pure.
+#[derive(Default)]
+pub struct Index {
+    /// Module name to its file and the files it needs, both relative to the module folder.
+    files: BTreeMap<String, (String, Vec<String>)>,
+    /// Module name to the names that should be there before it.
+    before: BTreeMap<String, Vec<String>>,
+    /// Pattern and module name.
+    aliases: Vec<(String, String)>,
+}
+
+/// The name of a module as the kernel has it: `virtio-rng.ko` is `virtio_rng`.
+fn name_of(file: &str) -> String {
+    let base = file.rsplit('/').next().unwrap_or(file);
+    base.split(".ko").next().unwrap_or(base).replace('-', "_")
+}
+
+impl Index {
+    /// Parses the three files. Lines that are not understood are skipped: a driver may be missing then, nothing worse.
+    pub fn parse(dep: &str, softdep: &str, alias: &str) -> Self {
+        let mut index = Index::default();
+        for (file, needs) in dep.lines().filter_map(|line| line.split_once(':')) {
+            let needs = needs.split_whitespace().map(str::to_owned).collect();
+            index.files.insert(name_of(file), (file.to_owned(), needs));
+        }
+        for line in softdep.lines() {
+            let mut words = line.split_whitespace();
+            if words.next() != Some("softdep") {
+                continue;
+            }
+            let Some(module) = words.next() else { continue };
+            let names = words
+                .skip_while(|word| *word != "pre:")
+                .skip(1)
+                .take_while(|word| *word != "post:");
+            index
+                .before
+                .entry(module.replace('-', "_"))
+                .or_default()
+                .extend(names.map(|name| name.replace('-', "_")));
+        }
+        for line in alias.lines() {
+            let mut words = line.split_whitespace();
+            if let (Some("alias"), Some(pattern), Some(module)) = (words.next(), words.next(), words.next()) {
+                index.aliases.push((pattern.to_owned(), module.replace('-', "_")));
+            }
+        }
+        index
+    }
+
+    /// The names of the modules that serve a device with this modalias.
+    pub fn modules_for(&self, modalias: &str) -> Vec<String> {
+        let fitting = self
+            .aliases
+            .iter()
+            .filter(|(pattern, _)| alias::matches(pattern, modalias));
+        let names: BTreeSet<String> = fitting.map(|(_, module)| module.clone()).collect();
+        names.into_iter().collect()
+    }
+
+    /// The files to load for a module, in order, the module's own last. Empty when it is not in the image (built in, or left out).
+    pub fn files_for(&self, module: &str) -> Vec<String> {
+        let mut order = Vec::new();
+        self.collect(&module.replace('-', "_"), &mut order, 0);
+        order
+    }
+
+    fn collect(&self, module: &str, order: &mut Vec<String>, depth: usize) {
+        let Some((file, needs)) = self.files.get(module) else {
+            return;
+        };
+        // Soft dependencies may be circular; real chains are a handful deep.
+        if depth > 16 || order.contains(file) {
+            return;
+        }
+        for name in self.before.get(module).into_iter().flatten() {
+            self.collect(name, order, depth + 1);
+        }
+        // A card's PHY driver is asked for by the kernel through a program that does not exist here, so all of them come before their users.
+        if needs.iter().any(|need| name_of(need) == "libphy") && !file.contains("/net/phy/") {
+            let drivers = self.files.iter().filter(|(_, (phy, _))| phy.contains("/net/phy/"));
+            for (name, _) in drivers {
+                self.collect(name, order, depth + 1);
+            }
+        }
+        // depmod lists the nearest need first.
+        for need in needs.iter().rev() {
+            if !order.contains(need) {
+                order.push(need.clone());
+            }
+        }
+        if !order.contains(file) {
+            order.push(file.clone());
+        }
+    }
+}
+
+impl Loader {
+    /// For the kernel that runs.
+    pub fn of_running_kernel() -> Result<Self, String> {
+        let release = nix::sys::utsname::uname()
+            .map_err(|e| e.to_string())?
+            .release()
+            .to_string_lossy()
+            .into_owned();
+        let folder = Path::new("/lib/modules").join(release);
+        let read = |name: &str| fs::read_to_string(folder.join(name));
+        let dep = read("modules.dep").map_err(|e| format!("{}: {e}", folder.join("modules.dep").display()))?;
+        let alias = read("modules.alias").map_err(|e| format!("{}: {e}", folder.join("modules.alias").display()))?;
+        let index = Index::parse(&dep, &read("modules.softdep").unwrap_or_default(), &alias);
+        Ok(Loader {
+            folder,
+            index,
+            done: BTreeSet::new(),
+        })
+    }
+
+    /// Loads all that serves one modalias. False when the kernel takes no more modules (sealed).
+    pub fn load_for(&mut self, modalias: &str) -> bool {
+        self.index.modules_for(modalias).iter().all(|module| self.load(module))
+    }
+
+    /// Loads one module and what it needs. A driver that refuses its device is no error. False when the kernel is sealed.
+    pub fn load(&mut self, module: &str) -> bool {
+        for file in self.index.files_for(module) {
+            if !self.done.insert(file.clone()) {
+                continue;
+            }
+            let Ok(opened) = File::open(self.folder.join(&file)) else {
+                continue;
+            };
+            let no_parameters = CString::default();
+            if finit_module(&opened, &no_parameters, ModuleInitFlags::empty()) == Err(nix::errno::Errno::EPERM) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Loads drivers for every device that is there, then keeps doing so for devices that are plugged in later (a USB network adapter, what lies behind a hub)
+/// until the modules are sealed.
+pub fn load_for_present_devices_and_watch(mut loader: Loader) {
+    // Listen first, look second: nothing that appears in between is missed.
+    let events = kernel::DeviceEvents::listen();
+    for module in ALWAYS {
+        loader.load(module);
+    }
+    for modalias in kernel::present_modaliases() {
+        loader.load_for(&modalias);
+    }
+    let watch = move || {
+        let Ok(events) = events else { return };
+        while let Some(modalias) = events.next_modalias() {
+            if !loader.load_for(&modalias) {
+                return;
+            }
+        }
+    };
+    // Without this thread only devices plugged in later are missed.
+    let _ = std::thread::Builder::new().name("devices".into()).spawn(watch);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> Index {
+        Index::parse(
+            "kernel/drivers/net/virtio_net.ko: kernel/net/core/failover.ko kernel/drivers/net/net_failover.ko\n\
+             kernel/net/core/failover.ko:\n\
+             kernel/drivers/net/net_failover.ko: kernel/net/core/failover.ko\n\
+             kernel/drivers/net/ethernet/realtek/r8169.ko: kernel/drivers/net/phy/libphy.ko kernel/drivers/net/phy/mdio-bus.ko\n\
+             kernel/drivers/net/phy/realtek.ko: kernel/drivers/net/phy/libphy.ko kernel/drivers/net/phy/mdio-bus.ko\n\
+             kernel/drivers/net/phy/libphy.ko: kernel/drivers/net/phy/mdio-bus.ko\n\
+             kernel/drivers/net/phy/mdio-bus.ko:\n\
+             kernel/a.ko:\nkernel/b.ko:\n",
+            "# Soft dependencies\nsoftdep r8169 pre: realtek\nsoftdep a pre: b post: virtio_net\nsoftdep b pre: a\n",
+            "# Aliases\nalias virtio:d00000001v* virtio_net\nalias pci:v000010ECd00008168sv*sd*bc*sc*i* r8169\n",
+        )
+    }
+
+    #[test]
+    fn what_a_module_needs_is_loaded_before_it() {
+        let order = index().files_for("virtio_net");
+        assert_eq!(
+            order.last().map(String::as_str),
+            Some("kernel/drivers/net/virtio_net.ko")
+        );
+        assert_eq!(order.len(), 3);
+        let order = Index::parse("x.ko: y.ko z.ko\ny.ko: z.ko\nz.ko:\n", "", "").files_for("x");
+        assert_eq!(order, ["z.ko", "y.ko", "x.ko"], "depmod lists the nearest need first");
+    }
+
+    #[test]
+    fn a_realtek_card_gets_its_phy_driver_first() {
+        let order = index().files_for("r8169");
+        let place = |name: &str| order.iter().position(|file| file.contains(name)).expect(name);
+        assert!(place("phy/realtek") < place("r8169"));
+        assert!(place("phy/libphy") < place("phy/realtek"));
+        assert!(place("mdio-bus") < place("phy/libphy"));
+    }
+
+    #[test]
+    fn circular_soft_dependencies_end() {
+        assert_eq!(index().files_for("a").len(), 2);
+    }
+
+    #[test]
+    fn a_device_finds_its_module_and_an_unknown_one_finds_none() {
+        assert_eq!(index().modules_for("virtio:d00000001v00001AF4"), ["virtio_net"]);
+        assert!(index().modules_for("pci:v00008086").is_empty());
+        assert!(index().files_for("nvme").is_empty());
+    }
+
+    #[test]
+    fn names_are_as_the_kernel_has_them() {
+        assert_eq!(name_of("kernel/drivers/char/hw_random/virtio-rng.ko"), "virtio_rng");
+    }
+
+    #[test]
+    fn rubbish_in_the_files_is_skipped() {
+        let index = Index::parse("no colon here\n\u{0}\n: \n", "softdep\nsoftdep x\n", "alias\nalias a\n");
+        assert!(index.modules_for("anything").is_empty());
+    }
+}

@@ -1,0 +1,133 @@
+//! The same product as a command on a Linux machine, against the same laboratory.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    lab::Lab,
+    owner::{self, PASSPHRASE, skykeep_any},
+    places::Places,
+    rehearse::page,
+    verdicts::Verdicts,
+};
+
+/// What changes something at AWS; everything else only looks.
+fn writes(lab: &Lab) -> usize {
+    let looks = ["Describe", "Get", "List"];
+    lab.cloud
+        .calls()
+        .iter()
+        .filter(|c| c.result == "ok" && !looks.iter().any(|l| c.action.starts_with(l)))
+        .count()
+}
+
+/// Runs a castle command with the passphrase.
+fn castle(places: &Places, folder: &Path, args: &[&str]) -> Result<(Option<i32>, String, String)> {
+    let folder = folder.to_str().context("path")?;
+    let args: Vec<&str> = args.iter().copied().chain(["--castle", folder]).collect();
+    tokio::task::block_in_place(|| skykeep_any(places, &args, &format!("{PASSPHRASE}\n")))
+}
+
+/// With a living castle: a second apply changes nothing, status and plan say so, destroy leaves the cloud empty.
+pub async fn after(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Verdicts) -> Result<()> {
+    let before = writes(lab);
+    let (code, out, err) = castle(places, folder, &["apply", "--accept-host"])?;
+    let changed = writes(lab) - before;
+    verdicts.must(
+        code == Some(0) && out.contains("Nothing to do") && changed == 0,
+        "a second apply, from another machine, changes nothing and says so",
+        format!("{changed} writes at the cloud; {}", last(&out, &err)),
+    );
+    verdicts.must(
+        err.contains("less than the image"),
+        "as a command it lists first what this host does not protect",
+        "on standard error",
+    );
+    let (code, out, err) = castle(places, folder, &["plan"])?;
+    verdicts.must(code == Some(0), "plan finds nothing to do", last(&out, &err));
+    let (code, out, err) = castle(places, folder, &["status"])?;
+    verdicts.must(
+        code == Some(0) && out.contains("Alive"),
+        "status shows the living castle",
+        last(&out, &err),
+    );
+    destroy(lab, places, folder, verdicts)
+}
+
+fn destroy(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Verdicts) -> Result<()> {
+    let (code, out, err) = castle(places, folder, &["destroy", "--yes-destroy", "rossi"])?;
+    let left = lab.cloud.inventory();
+    verdicts.must(
+        code == Some(0) && left.is_empty(),
+        "destroy removes everything of the generation: the cloud is empty",
+        format!("{} left; {}", left.len(), last(&out, &err)),
+    );
+    for thing in left {
+        println!("           left: {thing}");
+    }
+    Ok(())
+}
+
+fn last(out: &str, err: &str) -> String {
+    let text = if out.trim().is_empty() { err } else { out };
+    text.trim().lines().last().unwrap_or_default().to_owned()
+}
+
+/// A castle from the host, killed in the middle of node creation, started again, and taken down.
+pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
+    let mut verdicts = Verdicts::new();
+    let folder = tokio::task::block_in_place(|| owner::make(lab, places))?;
+    verdicts.stage("apply on the host, to be killed in the middle of node creation");
+    let log = std::fs::File::create(places.work.join("killed.log"))?;
+    let mut first = Command::new("ip")
+        .args(["netns", "exec", "sk-host"])
+        .arg(&places.skykeep)
+        .args(["apply", "--accept-host", "--castle"])
+        .arg(&folder)
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    first
+        .stdin
+        .take()
+        .context("standard input")?
+        .write_all(format!("{PASSPHRASE}\n").as_bytes())?;
+    let begin = Instant::now();
+    while lab.cloud.instances().len() < 2 {
+        anyhow::ensure!(
+            begin.elapsed() < Duration::from_secs(120),
+            "no machine was ever launched"
+        );
+        anyhow::ensure!(first.try_wait()?.is_none(), "the first run ended before it was killed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    first.kill()?;
+    first.wait()?;
+    verdicts.must(
+        true,
+        "killed in the middle",
+        format!("{} machines were there", lab.cloud.instances().len()),
+    );
+    let (code, out, err) = castle(places, &folder, &["apply", "--accept-host"])?;
+    println!("{out}");
+    verdicts.must(
+        code == Some(0),
+        "started again it goes on to a living castle",
+        last(&out, &err),
+    );
+    if code != Some(0) {
+        println!("{err}");
+    }
+    let machines = lab.cloud.instances().len();
+    verdicts.must(machines == 5, "five machines, not more", machines);
+    page(lab, &mut verdicts).await;
+    after(lab, places, &folder, &mut verdicts).await?;
+    Ok(verdicts.end())
+}

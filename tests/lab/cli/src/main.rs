@@ -1,0 +1,121 @@
+//! `lab`: the laboratory by command. `up` keeps it running for work by hand; `rehearse` proves a whole rebirth.
+
+mod backend;
+mod host;
+mod lab;
+mod owner;
+mod places;
+mod rehearse;
+mod verdicts;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::{lab::Lab, places::Places};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the laboratory, make the owner's part, and wait for Ctrl-C
+    Up {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+    },
+    /// Boot the image like a borrowed laptop and prove the rebirth
+    Rehearse {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+        /// The folder that image/build wrote
+        #[arg(long)]
+        image: PathBuf,
+    },
+    /// The same castle from the host: killed in the middle, resumed, and taken down
+    Host {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+    },
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match Cli::parse().command {
+        Command::Up { skykeep } => up(&Places::new(&skykeep, "up")?).await,
+        Command::Rehearse { skykeep, image } => {
+            let places = Places::new(&skykeep, "rehearsal")?;
+            within_lab(&places, |lab, places| Box::pin(rehearse::run(lab, places, image))).await
+        }
+        Command::Host { skykeep } => {
+            let places = Places::new(&skykeep, "host")?;
+            within_lab(&places, |lab, places| Box::pin(host::run(lab, places))).await
+        }
+    }
+}
+
+type Work<'a> = std::pin::Pin<Box<dyn Future<Output = Result<bool>> + 'a>>;
+
+/// Starts the laboratory, works in it, ends it whatever happened, and fails when a verdict was bad.
+async fn within_lab(places: &Places, work: impl for<'a> FnOnce(&'a Lab, &'a Places) -> Work<'a>) -> Result<()> {
+    let lab = Lab::start(places).await.context("starting the laboratory")?;
+    let ended = tokio::select! {
+        ended = work(&lab, places) => ended,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    if !matches!(ended, Ok(true)) {
+        for event in lab.cloud.events() {
+            eprintln!("cloud: {event}");
+        }
+        keep_consoles(&lab, places);
+    }
+    lab.stop().await?;
+    anyhow::ensure!(ended?, "not everything was as it must be");
+    Ok(())
+}
+
+/// What the machines said, for whoever looks for the cause.
+fn keep_consoles(lab: &Lab, places: &Places) {
+    for (id, address, ..) in lab.cloud.instances() {
+        let file = places.work.join(format!("console-{address}.log"));
+        // The cause of the failure matters more than this.
+        let _ = std::fs::write(&file, lab.machines.console(&id));
+        eprintln!("console of {id}: {}", file.display());
+    }
+}
+
+async fn up(places: &Places) -> Result<()> {
+    let lab = Lab::start(places).await?;
+    let folder = tokio::task::block_in_place(|| owner::make(&lab, places))?;
+    println!(
+        "The laboratory runs. Owner's part: {} (passphrase: {})",
+        folder.display(),
+        owner::PASSPHRASE
+    );
+    println!(
+        "  echo '{}' | ip netns exec sk-host {} apply --accept-host --castle {}",
+        owner::PASSPHRASE,
+        places.skykeep.display(),
+        folder.display()
+    );
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    keep_consoles(&lab, places);
+    lab.stop().await
+}

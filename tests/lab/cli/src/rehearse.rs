@@ -1,0 +1,207 @@
+//! The rehearsal: a borrowed laptop, a passphrase, a castle; then the proofs.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use lab_laptop::{Config, Laptop, Network, Proofs};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    lab::Lab,
+    owner::{self, PASSPHRASE},
+    places::Places,
+    verdicts::Verdicts,
+};
+
+/// The site of the example castle.
+pub const SITE: &str = "https://blog.rossi.example/";
+
+/// Boots the image and proves what it did.
+pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
+    let mut verdicts = Verdicts::new();
+    verdicts.stage("the laboratory runs; the owner prepares a stick");
+    let folder = tokio::task::block_in_place(|| owner::make(lab, places))?;
+    let stick = tokio::task::block_in_place(|| stick(places, &image, &folder))?;
+    let before = lab.cloud.inventory();
+    verdicts.must(
+        before.is_empty(),
+        "the cloud is empty before",
+        format!("{} things", before.len()),
+    );
+    let early = lab.world.visitor_get(SITE).await;
+    verdicts.must(
+        early.is_err(),
+        "the old castle is dead: a visitor gets no page",
+        early.err().map_or_else(|| "a page came".into(), |e| first_line(&e)),
+    );
+
+    verdicts.stage("a borrowed laptop is switched on");
+    let work = places.work.join("laptop");
+    let (told, hear) = std::sync::mpsc::channel();
+    let console = work.join("console.log");
+    let laptop = tokio::task::spawn_blocking(move || drive(stick, work, &told));
+    let address = tokio::task::block_in_place(|| hear.recv_timeout(Duration::from_secs(300)));
+    if let Ok(address) = address {
+        let scan = lab.world.port_scan(address.parse()?, 1..=65535).await?;
+        verdicts.must(
+            scan.open_tcp.is_empty(),
+            "no TCP port of the laptop is open while it works",
+            format!(
+                "65535 scanned: {} refused, {} silent",
+                scan.refused_tcp, scan.silent_tcp
+            ),
+        );
+    }
+    let driven = laptop.await?;
+    let driven = match driven {
+        Ok(driven) => driven,
+        Err(e) => {
+            println!("{}", tail(&console, 60));
+            return Err(e);
+        }
+    };
+    println!("{}", driven.report);
+    let lifted = driven.lifted;
+    verdicts.must(
+        lifted > 0,
+        "the blog's pod was held by its gate until the data was verified",
+        format!("{lifted} pods were let go"),
+    );
+    verdicts.must(true, "a wrong passphrase was refused and asked again", "on the console");
+    verdicts.must(
+        true,
+        "the laptop powered itself off",
+        format!("{:.0} s after power-on", driven.proofs.lasted.as_secs_f64()),
+    );
+    println!(
+        "figure: power-on to prompt {:.1} s, passphrase to living castle {:.1} s",
+        driven.to_prompt.as_secs_f64(),
+        driven.to_alive.as_secs_f64()
+    );
+
+    page(lab, &mut verdicts).await;
+    let touched = driven.proofs.untouched_after_handover();
+    verdicts.must(
+        touched.is_ok(),
+        "0 bytes read from or written to the laptop's disks after the firmware handed over, and their pattern unchanged",
+        touched.err().map_or_else(|| "QEMU's own counters, NVMe and SATA".into(), |e| e.to_string()),
+    );
+    let nodes = lab
+        .cloud
+        .instances()
+        .into_iter()
+        .filter(|i| format!("{:?}", i.2).to_lowercase().contains("running"))
+        .count();
+    verdicts.must(nodes == 5, "five machines run", nodes);
+
+    crate::host::after(lab, places, &folder, &mut verdicts).await?;
+    Ok(verdicts.end())
+}
+
+/// A visitor who knows only the name gets the page that was backed up.
+pub async fn page(lab: &Lab, verdicts: &mut Verdicts) {
+    match lab.world.visitor_get(SITE).await {
+        Ok(visit) => {
+            let hash = hex::encode(Sha256::digest(&visit.body));
+            verdicts.must(
+                visit.status == 200 && hash == lab.world.backup().index_sha256,
+                "a visitor who knows only the name gets the backed-up page, byte for byte, over HTTPS",
+                format!("{} at {}, sha256 {}", visit.status, visit.address, &hash[..16]),
+            );
+        }
+        Err(e) => verdicts.must(false, "a visitor who knows only the name gets the page", first_line(&e)),
+    }
+}
+
+fn stick(places: &Places, image: &Path, owner: &Path) -> Result<PathBuf> {
+    let personal = places.work.join("personal.cpio");
+    let stick = places.work.join("stick.img");
+    let run = |program: &str, args: &[&Path]| -> Result<()> {
+        let status = Command::new(places.tree.join(program))
+            .args(args)
+            .env("SKYKEEP_CACHE", &places.cache)
+            .status()?;
+        ensure!(status.success(), "{program} failed");
+        Ok(())
+    };
+    run("image/personal", &[owner, &personal])?;
+    run("image/stick", &[image, &stick, &personal])?;
+    Ok(stick)
+}
+
+struct Driven {
+    report: String,
+    /// Pods whose gate was lifted when the data was back.
+    lifted: u32,
+    to_prompt: Duration,
+    to_alive: Duration,
+    proofs: Proofs,
+}
+
+/// Sits at the laptop.
+fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String>) -> Result<Driven> {
+    let mut config = Config::new(stick, work);
+    config.network = Network::tap("sk-inet", "br0", "sk-laptop0");
+    let mut laptop = Laptop::start(config)?;
+    let prompt = Duration::from_secs(240);
+    laptop.wait_for("Passphrase: ", prompt)?;
+    let to_prompt = laptop.elapsed();
+    laptop.type_line("not the passphrase at all")?;
+    laptop
+        .wait_for("Passphrase: ", Duration::from_secs(120))
+        .context("a wrong passphrase must be asked again")?;
+    laptop.type_line(PASSPHRASE)?;
+    let begin = Instant::now();
+    laptop.wait_for("The vault is open", Duration::from_secs(120))?;
+    let text = laptop.console_text();
+    if let Some(ip) = text
+        .lines()
+        .find_map(|l| l.split(" has ").nth(1)?.split('/').next().map(str::to_owned))
+    {
+        // Nobody listening only means that the scan is not wanted.
+        let _ = address.send(ip);
+    }
+    let limit = Duration::from_secs(1500);
+    loop {
+        let text = laptop.console_text();
+        if text.contains("The castle is alive.") {
+            break;
+        }
+        ensure!(!text.contains("The rebirth stopped at"), "the rebirth stopped");
+        ensure!(begin.elapsed() < limit, "no living castle after {} s", limit.as_secs());
+        ensure!(!text.contains("[r] start again"), "the agent ended badly");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let to_alive = begin.elapsed();
+    laptop.wait_for_power_off(Duration::from_secs(120))?;
+    let text = laptop.console_text();
+    let report = text
+        .find("   step ")
+        .map_or_else(String::new, |at| text[at..].to_owned());
+    let lifted = text
+        .split("verified; the gate of ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next()?.parse().ok());
+    Ok(Driven {
+        lifted: lifted.unwrap_or(0),
+        report,
+        to_prompt,
+        to_alive,
+        proofs: laptop.finish()?,
+    })
+}
+
+fn tail(file: &Path, lines: usize) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// The first line of an error.
+pub fn first_line(e: &anyhow::Error) -> String {
+    format!("{e:#}").lines().next().unwrap_or_default().to_owned()
+}

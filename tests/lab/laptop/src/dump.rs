@@ -1,0 +1,74 @@
+//! Looking for a secret in a memory dump.
+
+use crate::console::find;
+use anyhow::{Context, Result, ensure};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+const CHUNK: usize = 8 << 20;
+
+/// How often `needle` occurs in a file of any size. Look also for something that must be there, or a zero proves nothing.
+pub fn count_in_file(file: &Path, needle: &[u8]) -> Result<u64> {
+    ensure!(
+        needle.len() >= 8 && needle.len() < CHUNK,
+        "a needle has 8 bytes or more: shorter ones are found by chance"
+    );
+    let mut input = File::open(file).with_context(|| file.display().to_string())?;
+    let mut window: Vec<u8> = Vec::with_capacity(CHUNK * 2);
+    let mut chunk = vec![0; CHUNK];
+    let mut count = 0;
+    loop {
+        let n = input.read(&mut chunk)?;
+        if n == 0 {
+            return Ok(count);
+        }
+        window.extend_from_slice(chunk.get(..n).unwrap_or_default());
+        let mut from = 0;
+        while let Some(at) = find_fast(window.get(from..).unwrap_or_default(), needle) {
+            count += 1;
+            from += at + 1;
+        }
+        // One that lies across two chunks begins in the last needle.len() - 1 bytes; one that begins before `from` was counted.
+        let keep = (window.len() + 1).saturating_sub(needle.len()).max(from);
+        window.drain(..keep.min(window.len()));
+    }
+}
+
+/// Skips quickly over memory that is all zeroes, which most of a dump is.
+fn find_fast(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    const STEP: usize = 4096;
+    let mut at = 0;
+    while at < hay.len() {
+        let end = (at + STEP + needle.len() - 1).min(hay.len());
+        let piece = hay.get(at..end)?;
+        let all_zero = piece.iter().fold(0u8, |sum, byte| sum | byte) == 0;
+        if (!all_zero || needle.iter().all(|byte| *byte == 0))
+            && let Some(found) = find(piece, needle)
+        {
+            return Some(at + found);
+        }
+        at += STEP;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_counted_also_where_two_chunks_meet() {
+        let path = std::env::temp_dir().join(format!("lab-laptop-dump-{}", std::process::id()));
+        let needle = b"correct horse battery";
+        let mut bytes = vec![0; 2 * CHUNK + 5000];
+        for at in [10, 4090, CHUNK - 10, 2 * CHUNK + 100] {
+            bytes[at..at + needle.len()].copy_from_slice(needle);
+        }
+        std::fs::write(&path, &bytes).expect("write");
+        assert_eq!(count_in_file(&path, needle).expect("count"), 4);
+        assert_eq!(count_in_file(&path, b"incorrect horse").expect("count"), 0);
+        assert!(count_in_file(&path, b"short").is_err());
+        std::fs::remove_file(path).expect("clean up");
+    }
+}

@@ -1,0 +1,28 @@
+# Shared by tests/run and tests/rehearse: folders, the toolchain, and a table of budgets that is printed and enforced.
+# shellcheck shell=bash
+tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export SKYKEEP_CACHE=${SKYKEEP_CACHE:-/var/cache/skykeep}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$SKYKEEP_CACHE/target}
+mkdir -p "$SKYKEEP_CACHE"
+target=$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/debug
+budget_table=()
+
+# stage NAME SECONDS COMMAND...: runs a command within a budget; a stage over its budget fails.
+stage() {
+  local name=$1 budget=$2 begin=$SECONDS code=0
+  shift 2
+  printf '\n== %s (budget %s s)\n' "$name" "$budget"
+  timeout --foreground "$budget" "$@" || code=$?
+  local took=$((SECONDS - begin))
+  budget_table+=("$(printf '%-34s %6s s of %6s s' "$name" "$took" "$budget")")
+  if [ "$code" -ne 0 ]; then
+    [ "$code" -eq 124 ] && echo "what: the stage '$name' did not end within $budget s"
+    budgets
+    exit "$code"
+  fi
+}
+
+budgets() {
+  printf '\nBudgets:\n'
+  printf '  %s\n' "${budget_table[@]}"
+}
