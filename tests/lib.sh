@@ -6,11 +6,16 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$SKYKEEP_CACHE/target}
 mkdir -p "$SKYKEEP_CACHE"
 target=$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/debug
 budget_table=()
+# The whole of a run, seconds: cold, on two cores. Enforced as well as each stage's own.
+total=4500
 
 # stage NAME SECONDS COMMAND...: runs a command within a budget; a stage over its budget fails.
 stage() {
   local name=$1 budget=$2 begin=$SECONDS code=0
   shift 2
+  local left=$((total - SECONDS))
+  [ "$left" -gt 0 ] || left=1
+  [ "$budget" -le "$left" ] || budget=$left
   printf '\n== %s (budget %s s)\n' "$name" "$budget"
   timeout --foreground "$budget" "$@" || code=$?
   local took=$((SECONDS - begin))
@@ -25,4 +30,5 @@ stage() {
 budgets() {
   printf '\nBudgets:\n'
   printf '  %s\n' "${budget_table[@]}"
+  printf '  %-34s %6s s of %6s s\n' "all of it" "$SECONDS" "$total"
 }

@@ -72,9 +72,11 @@ type Work<'a> = std::pin::Pin<Box<dyn Future<Output = Result<bool>> + 'a>>;
 /// Starts the laboratory, works in it, ends it whatever happened, and fails when a verdict was bad.
 async fn within_lab(places: &Places, work: impl for<'a> FnOnce(&'a Lab, &'a Places) -> Work<'a>) -> Result<()> {
     let lab = Lab::start(places).await.context("starting the laboratory")?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let ended = tokio::select! {
         ended = work(&lab, places) => ended,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = terminate.recv() => Err(anyhow::anyhow!("told to end, perhaps by a budget")),
     };
     if !matches!(ended, Ok(true)) {
         for event in lab.cloud.events() {

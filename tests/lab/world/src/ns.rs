@@ -60,6 +60,8 @@ pub async fn create() -> Result<()> {
         ],
     )
     .await?;
+    // An address of its own: otherwise the bridge takes its lowest port's, and neighbours lose it when that port goes.
+    ip_in(INET, &["link", "set", "br0", "address", "02:53:4b:00:00:01"]).await?;
     ip_in(INET, &["addr", "add", &format!("{GATEWAY}/24"), "dev", "br0"]).await?;
     for address in [FRONT, RESOLVER, AUTHORITY] {
         ip_in(INET, &["addr", "add", &format!("{address}/24"), "dev", "br0"]).await?;
