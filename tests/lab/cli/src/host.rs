@@ -83,6 +83,10 @@ fn last(out: &str, err: &str) -> String {
 pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
     let mut verdicts = Verdicts::new();
     let folder = tokio::task::block_in_place(|| owner::make(lab, places))?;
+    // Two launches go through, the others are still on their way when the run is killed.
+    lab.cloud
+        .faults()
+        .after("RunInstances", 2, 3, lab_ec2::Fault::Slow(Duration::from_secs(30)));
     verdicts.stage("apply on the host, to be killed in the middle of node creation");
     let log = std::fs::File::create(places.work.join("killed.log"))?;
     let mut first = Command::new("ip")
@@ -110,6 +114,7 @@ pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
     }
     first.kill()?;
     first.wait()?;
+    lab.cloud.faults().clear();
     verdicts.must(
         true,
         "killed in the middle",
