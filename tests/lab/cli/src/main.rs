@@ -72,11 +72,9 @@ type Work<'a> = std::pin::Pin<Box<dyn Future<Output = Result<bool>> + 'a>>;
 /// Starts the laboratory, works in it, ends it whatever happened, and fails when a verdict was bad.
 async fn within_lab(places: &Places, work: impl for<'a> FnOnce(&'a Lab, &'a Places) -> Work<'a>) -> Result<()> {
     let lab = Lab::start(places).await.context("starting the laboratory")?;
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let ended = tokio::select! {
         ended = work(&lab, places) => ended,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-        _ = terminate.recv() => Err(anyhow::anyhow!("told to end, perhaps by a budget")),
+        told = told_to_end() => told.and_then(|()| Err(anyhow::anyhow!("told to end, by a person or a budget"))),
     };
     if !matches!(ended, Ok(true)) {
         for event in lab.cloud.events() {
@@ -86,6 +84,16 @@ async fn within_lab(places: &Places, work: impl for<'a> FnOnce(&'a Lab, &'a Plac
     }
     lab.stop().await?;
     anyhow::ensure!(ended?, "not everything was as it must be");
+    Ok(())
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn told_to_end() -> Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = terminate.recv() => {}
+    }
     Ok(())
 }
 
@@ -113,11 +121,7 @@ async fn up(places: &Places) -> Result<()> {
         places.skykeep.display(),
         folder.display()
     );
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+    told_to_end().await?;
     keep_consoles(&lab, places);
     lab.stop().await
 }
