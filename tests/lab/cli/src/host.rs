@@ -83,7 +83,7 @@ fn last(out: &str, err: &str) -> String {
 pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
     let mut verdicts = Verdicts::new();
     let folder = tokio::task::block_in_place(|| owner::make(lab, places))?;
-    // Two launches go through, the others are still on their way when the run is killed.
+    // Two launches are answered; the other three are carried out, but their answers are still on the way when the run is killed.
     lab.cloud
         .faults()
         .after("RunInstances", 2, 3, lab_ec2::Fault::Slow(Duration::from_secs(30)));
