@@ -8,6 +8,7 @@
 //! Nothing here touches a cloud: addresses come in, user data goes out.
 
 pub mod api;
+mod cry;
 mod error;
 pub mod guard;
 mod manifest;
@@ -17,6 +18,7 @@ pub mod plan;
 pub mod seal;
 pub mod user_data;
 
+pub use cry::Cry;
 pub use error::ClusterError;
 pub use pki::Pki;
 pub use plan::{NodePlan, PlannedNode, Role};

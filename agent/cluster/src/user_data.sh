@@ -38,14 +38,16 @@ until right $agent; do
             mv $agent.part $agent
             break
         fi
-        echo "skykeep: {url} has not the SHA-256 of castle.lock"
+        why="what it gave has not the SHA-256 of castle.lock" lasting=true
+    else
+        why="the download failed, curl says $?" lasting=false
     fi
     rm -f $agent.part
-    if [ $tries -ge 20 ]; then
-        echo "skykeep: what: this machine can't get the agent; why: 20 tries failed, see above; do: check the URL and the network, then let the agent replace this node"
-        exit 1
+    if [ $((tries % 5)) = 0 ]; then
+        printf 'skykeep: FAILED {"what":"it can not get the agent","why":"{url}: %s (%s tries)","remedy":"Check that URL and the hash in castle.lock. When the URL gives the right file again, this machine goes on by itself.","lasting":%s}\n' "$why" $tries $lasting
     fi
-    sleep 2
+    [ $tries -lt 300 ] || exit 1
+    sleep 5
 done
 
 cat > /run/skykeep/node.json <<'END'

@@ -49,7 +49,7 @@ impl fmt::Display for Trouble {
 }
 
 /// The three parts of an error as data.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Explained {
     /// What happened.
     pub what: String,

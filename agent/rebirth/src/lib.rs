@@ -8,6 +8,7 @@ mod error;
 mod estate;
 mod health;
 pub mod lease;
+mod records;
 mod sealed;
 mod status;
 mod steps;
@@ -19,6 +20,7 @@ use skykeep_core::{Deadline, Progress, Trouble, castle::Castle};
 
 pub use error::RebirthError;
 pub use estate::Estate;
+pub use records::{Kept, last_report};
 pub use status::{Status, status};
 
 use engine::{Graph, GraphError, Report};
@@ -54,6 +56,9 @@ pub async fn apply(estate: Arc<Estate>, progress: Progress) -> Result<Applied, T
         trouble = keep_renewing(&estate) => return Err(trouble),
     };
     if let Ok(lease) = estate.lease.get() {
+        if let Err(trouble) = records::keep(&estate, &report).await {
+            progress.note(format!("the report was not kept: {}", trouble.explained().why));
+        }
         // The next run need not wait for our lease to run out.
         if let Err(trouble) = lease.release(None).await {
             progress.note(format!("the lease was not given back: {}", trouble.explained().why));

@@ -20,8 +20,7 @@ pub fn seal(key: &Secret, name: &str, plain: &[u8]) -> Result<Vec<u8>, Explained
     Ok([nonce.as_slice(), &sealed].concat())
 }
 
-/// Opens what [`seal`] made for the object `name`. The command that reads undo records is a later step.
-#[cfg(test)]
+/// Opens what [`seal`] made for the object `name`.
 pub fn open(key: &Secret, name: &str, sealed: &[u8]) -> Result<Vec<u8>, Explained> {
     let (nonce, body) = sealed
         .split_first_chunk::<12>()
@@ -45,7 +44,8 @@ fn cipher(key: &Secret, name: &str) -> Result<Aes256Gcm, Explained> {
     Ok(Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key)))
 }
 
-fn problem(name: &str, why: &str) -> Explained {
+/// What is said when an object can't be used.
+pub fn problem(name: &str, why: &str) -> Explained {
     Explained {
         what: format!("`{name}` of the state bucket can't be sealed or opened"),
         why: why.into(),

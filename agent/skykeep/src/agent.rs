@@ -16,7 +16,7 @@ use crate::{
         lines::{self, Output},
         prompt,
     },
-    init,
+    init, usage,
 };
 
 /// Where the second initrd puts the owner's part.
@@ -64,7 +64,7 @@ pub fn conclude(applied: &Applied) -> ExitCode {
             ExitCode::SUCCESS
         }
         Applied::Ran(report) => {
-            println!("{}", report.text());
+            println!("{}{}", report.text(), usage::line());
             match report.failure() {
                 None => {
                     println!("The castle is alive.");
@@ -91,6 +91,7 @@ async fn ask(owner: &OwnersPart) -> Result<Vault, Trouble> {
             .map_err(|_| broken_off())?;
         match opened {
             Ok(vault) => {
+                usage::vault_is_open();
                 println!("The vault is open (version {}).", vault.counter());
                 return Ok(vault);
             }

@@ -6,6 +6,7 @@ mod console;
 mod guard;
 mod init;
 mod node;
+mod usage;
 
 use std::process::ExitCode;
 

@@ -2,11 +2,11 @@
 
 use std::{fmt::Write, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use skykeep_core::Explained;
 
 /// How a step ended.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Well, with one line on the outcome.
@@ -16,7 +16,7 @@ pub enum Verdict {
 }
 
 /// One step of a run. Times count from the run's start.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepReport {
     /// Id.
     pub id: String,
@@ -35,7 +35,7 @@ pub struct StepReport {
 }
 
 /// A whole run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     steps: Vec<StepReport>,
     elapsed: Duration,

@@ -12,6 +12,7 @@ use crate::{
         lines::{self, Output},
         prompt,
     },
+    usage,
 };
 
 /// What the image protects and a computer that runs other things does not.
@@ -25,6 +26,7 @@ On this computer Skykeep protects your secrets less than the image does:
 async fn open(owner: &Owner) -> Result<Arc<Estate>, Trouble> {
     let part = OwnersPart::read(&owner.castle)?;
     let vault = unlock(part.vault.clone(), prompt::hidden_line("Passphrase: ")?).await?;
+    usage::vault_is_open();
     Ok(Arc::new(Estate::open(part, vault).await?))
 }
 
@@ -84,6 +86,21 @@ pub async fn plan(owner: &Owner) -> Result<ExitCode, Trouble> {
 pub async fn status(owner: &Owner) -> Result<ExitCode, Trouble> {
     let estate = open(owner).await?;
     show(owner, &skykeep_rebirth::status(&estate).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn report(owner: &Owner) -> Result<ExitCode, Trouble> {
+    let estate = open(owner).await?;
+    match skykeep_rebirth::last_report(&estate).await? {
+        None => println!("No run of this castle's present generation has left a report."),
+        Some(kept) if owner.output == Output::Json => println!("{}", serde_json::json!({"v": 1, "report": kept})),
+        Some(kept) => {
+            println!("The last run ended at {}.\n{}", kept.ended, kept.report.text());
+            if let Some((step, error)) = kept.report.failure() {
+                println!("It stopped at `{step}`.\n{error}");
+            }
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,47 +1,63 @@
 //! `skykeep lock`: fetches every artifact of a castle once and pins it by its hash; asks the registries for digests.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use skykeep_core::{
     Explained, Trouble,
+    castle::Castle,
     explain::chain,
     http::Trust,
     lock::{Artifact, Image, Lock},
 };
 
+use super::upstream;
+
 #[derive(clap::Args)]
 pub struct LockArgs {
-    /// What to pin: a lock file whose hashes, sizes and digests may be empty
+    /// The owner's part: castle.yaml says which Kubernetes, ca.pem (if there) whom to trust; castle.lock is written there
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    castle: PathBuf,
+    /// Pin this instead of the upstreams' files: a lock file whose hashes, sizes and digests may be empty
     #[arg(long, value_name = "FILE")]
-    from: PathBuf,
-    /// The lock file to write
-    #[arg(long, value_name = "FILE", default_value = "castle.lock")]
-    to: PathBuf,
-    /// Extra CAs, PEM
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    from: Option<PathBuf>,
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Explained> {
+    std::fs::read(path).map_err(|e| Explained {
+        what: format!("{} can't be read", path.display()),
+        why: e.to_string(),
+        remedy: "Check the path.".into(),
+    })
+}
+
+fn wanted(args: &LockArgs) -> Result<Lock, Trouble> {
+    let Some(from) = &args.from else {
+        let castle = Castle::parse(&String::from_utf8_lossy(&read(&args.castle.join("castle.yaml"))?))?;
+        return Ok(upstream::template(&castle.cluster.kubernetes)?);
+    };
+    Ok(serde_json::from_slice(&read(from)?).map_err(|e| Explained {
+        what: format!("{} can't be used", from.display()),
+        why: e.to_string(),
+        remedy: "It has the shape of castle.lock; hashes, sizes and digests may be empty.".into(),
+    })?)
 }
 
 /// Makes the lock.
 pub async fn run(args: LockArgs) -> Result<ExitCode, Trouble> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|e| Explained {
-            what: format!("{} can't be read", path.display()),
-            why: e.to_string(),
-            remedy: "Check the path.".into(),
-        })
+    let mut lock = wanted(&args)?;
+    let ca = args.castle.join("ca.pem");
+    let trust = if ca.exists() {
+        Trust::with_extra_pem(&read(&ca)?)?
+    } else {
+        Trust::public()
     };
-    let mut lock: Lock = serde_json::from_slice(&read(&args.from)?).map_err(|e| Explained {
-        what: format!("{} can't be used", args.from.display()),
-        why: e.to_string(),
-        remedy: "It has the shape of castle.lock; hashes, sizes and digests may be empty.".into(),
-    })?;
-    let trust = match &args.ca {
-        Some(path) => Trust::with_extra_pem(&read(path)?)?,
-        None => Trust::public(),
-    };
+    let to = args.castle.join("castle.lock");
     let http = trust.http(Duration::from_secs(900))?;
     lock.artifacts = futures::stream::iter(lock.artifacts)
         .map(|a| artifact(http.clone(), a))
@@ -55,14 +71,14 @@ pub async fn run(args: LockArgs) -> Result<ExitCode, Trouble> {
         .await?;
     let text = serde_json::to_string_pretty(&lock).unwrap_or_default() + "\n";
     Lock::parse(&text)?;
-    std::fs::write(&args.to, text).map_err(|e| Explained {
-        what: format!("{} can't be written", args.to.display()),
+    std::fs::write(&to, text).map_err(|e| Explained {
+        what: format!("{} can't be written", to.display()),
         why: e.to_string(),
         remedy: "Check the path and its permissions.".into(),
     })?;
     println!(
         "{}: {} artifacts, {} images",
-        args.to.display(),
+        to.display(),
         lock.artifacts.len(),
         lock.images.len()
     );

@@ -2,6 +2,7 @@
 
 mod castle;
 mod lock;
+mod upstream;
 mod vault;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -47,6 +48,8 @@ enum Command {
     },
     /// Show what stands; changes nothing
     Status(Owner),
+    /// Show the report of the last run, from whatever computer; changes nothing
+    Report(Owner),
     /// Take down exactly what this castle's generation created
     Destroy {
         #[command(flatten)]
@@ -112,6 +115,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
         Command::Plan(owner) => castle::plan(&owner).await,
         Command::Apply { owner, accept_host } => castle::apply(&owner, accept_host).await,
         Command::Status(owner) => castle::status(&owner).await,
+        Command::Report(owner) => castle::report(&owner).await,
         Command::Destroy { owner, yes_destroy } => castle::destroy(&owner, &yes_destroy).await,
         Command::Vault(command) => vault::run(command).await,
         Command::Lock(args) => lock::run(args).await,

@@ -84,6 +84,10 @@ impl Explain for NodeError {
     }
 
     fn is_transient(&self) -> bool {
-        matches!(self, NodeError::Download { transient: true, .. })
+        // A failed or late step is tried again with the whole plan; a wrong file stays wrong until somebody mends the plan.
+        matches!(
+            self,
+            NodeError::Download { transient: true, .. } | NodeError::Step { .. } | NodeError::Late { .. }
+        )
     }
 }

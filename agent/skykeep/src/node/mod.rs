@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use skykeep_cluster::{NodePlan, seal};
+use skykeep_cluster::{Cry, NodePlan, seal};
 use skykeep_core::{Deadline, Trouble};
 
 use error::NodeError;
@@ -22,6 +22,10 @@ use error::NodeError;
 const STATE: &str = "/var/lib/skykeep";
 /// The plan must have been fetched by then.
 const FETCH_PLAN: Duration = Duration::from_secs(300);
+/// How long a machine goes on trying: its plan can be fetched for an hour.
+const PATIENCE: Duration = Duration::from_secs(55 * 60);
+/// Between two tries: long enough for the agent to read what the first one died of.
+const PAUSE: Duration = Duration::from_secs(20);
 
 /// Says one line with the time since the start.
 #[derive(Clone, Copy)]
@@ -53,19 +57,7 @@ pub async fn run(config_path: &Path) -> Result<(), Trouble> {
     ));
 
     let client = fetch::client()?;
-    let blob = fetch::plan(&client, config.blob_url.expose(), Deadline::after(FETCH_PLAN), say).await?;
-    let plan = seal::open(&blob, &config)?;
-    say.line("the plan is open");
-
-    let limit = Duration::from_secs(plan.deadline_s);
-    tokio::time::timeout(limit, follow(&plan, &client, say))
-        .await
-        .map_err(|_| NodeError::Late {
-            what: "this machine's whole plan".into(),
-            limit,
-            last: String::new(),
-        })??;
-
+    let plan = patiently(&config, &client, say).await?;
     for path in &plan.wipe {
         files::wipe(Path::new(path))?;
     }
@@ -73,6 +65,39 @@ pub async fn run(config_path: &Path) -> Result<(), Trouble> {
     forget(config_path)?;
     say.line("joined");
     Ok(())
+}
+
+/// Fetches the plan and carries it out. A failure is cried out on the console; then the plan is fetched anew, because its owner may have
+/// mended it meanwhile: the same machine goes on, nobody has to replace it.
+async fn patiently(config: &seal::NodeConfig, client: &reqwest::Client, say: Say) -> Result<NodePlan, NodeError> {
+    let whole = Deadline::after(PATIENCE);
+    loop {
+        let error = match once(config, client, say).await {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error,
+        };
+        println!("{}", Cry::of(&error).line());
+        if whole.remaining() < PAUSE {
+            return Err(error);
+        }
+        tokio::time::sleep(PAUSE).await;
+        say.line("trying again, with the plan as it stands now");
+    }
+}
+
+async fn once(config: &seal::NodeConfig, client: &reqwest::Client, say: Say) -> Result<NodePlan, NodeError> {
+    let blob = fetch::plan(client, config.blob_url.expose(), Deadline::after(FETCH_PLAN), say).await?;
+    let plan = seal::open(&blob, config).map_err(|e| NodeError::Core(Trouble::from(e).explained()))?;
+    say.line("the plan is open");
+    let limit = Duration::from_secs(plan.deadline_s);
+    tokio::time::timeout(limit, follow(&plan, client, say))
+        .await
+        .map_err(|_| NodeError::Late {
+            what: "this machine's whole plan".into(),
+            limit,
+            last: String::new(),
+        })??;
+    Ok(plan)
 }
 
 async fn follow(plan: &NodePlan, client: &reqwest::Client, say: Say) -> Result<(), NodeError> {

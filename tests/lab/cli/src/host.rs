@@ -28,7 +28,7 @@ fn writes(lab: &Lab) -> usize {
 }
 
 /// Runs a castle command with the passphrase.
-fn castle(places: &Places, folder: &Path, args: &[&str]) -> Result<(Option<i32>, String, String)> {
+pub fn castle(places: &Places, folder: &Path, args: &[&str]) -> Result<(Option<i32>, String, String)> {
     let folder = folder.to_str().context("path")?;
     let args: Vec<&str> = args.iter().copied().chain(["--castle", folder]).collect();
     tokio::task::block_in_place(|| skykeep_any(places, &args, &format!("{PASSPHRASE}\n")))
@@ -57,6 +57,12 @@ pub async fn after(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Ver
         "status shows the living castle",
         last(&out, &err),
     );
+    let (code, out, err) = castle(places, folder, &["report"])?;
+    verdicts.must(
+        code == Some(0) && out.contains("restore.site") && out.contains("whole run"),
+        "the report of the run is read back from the bucket, where it lies sealed",
+        last(&out, &err),
+    );
     destroy(lab, places, folder, verdicts)
 }
 
@@ -74,7 +80,8 @@ fn destroy(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Verdicts) -
     Ok(())
 }
 
-fn last(out: &str, err: &str) -> String {
+/// The last line of output, or of errors when there is none.
+pub fn last(out: &str, err: &str) -> String {
     let text = if out.trim().is_empty() { err } else { out };
     text.trim().lines().last().unwrap_or_default().to_owned()
 }

@@ -16,11 +16,17 @@ pub struct Lab {
     pub cloud: Arc<lab_ec2::Cloud>,
     /// The machines.
     pub machines: Arc<Hypervisor>,
+    /// Names of namespaces are the machine's: only one laboratory at a time.
+    _claim: std::fs::File,
 }
 
 impl Lab {
     /// Starts it; what a dead earlier run left behind is taken away first.
     pub async fn start(places: &Places) -> Result<Self> {
+        let claim = std::fs::File::create(places.cache.join("run/claim"))?;
+        claim
+            .try_lock()
+            .context("another laboratory runs on this machine; wait for its end")?;
         tokio::task::spawn_blocking(Hypervisor::clean_leftovers).await??;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let world = World::start(WorldConfig {
@@ -53,7 +59,12 @@ impl Lab {
         let cloud = lab_ec2::Cloud::start(config, Arc::new(Machines(machines.clone())));
         let router = cloud.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Lab { world, cloud, machines })
+        Ok(Lab {
+            world,
+            cloud,
+            machines,
+            _claim: claim,
+        })
     }
 
     /// Ends machines, cloud and internet, in this order.

@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
 
 use crate::{lab::Lab, places::Places};
 
@@ -45,53 +44,8 @@ pub fn make(lab: &Lab, places: &Places) -> Result<PathBuf> {
         )?;
     }
 
-    let template = folder.join("lock-template.json");
-    std::fs::write(&template, template_of(places)?.to_string())?;
-    let lock = folder.join("castle.lock");
-    let ca = folder.join("ca.pem");
-    skykeep(
-        places,
-        &[
-            "lock",
-            "--from",
-            path(&template)?,
-            "--to",
-            path(&lock)?,
-            "--ca",
-            path(&ca)?,
-        ],
-        "",
-    )?;
-    std::fs::remove_file(&template)?;
+    skykeep(places, &["lock", "--castle", path(&folder)?], "")?;
     Ok(folder)
-}
-
-/// What is to be pinned: names and addresses only; hashes and digests are `skykeep lock`'s to find.
-fn template_of(places: &Places) -> Result<Value> {
-    let read = |name: &str| -> Result<Value> {
-        let file = places.cache.join("registry").join(name);
-        Ok(serde_json::from_slice(
-            &std::fs::read(&file).with_context(|| file.display().to_string())?,
-        )?)
-    };
-    let artifacts = read("artifacts.json")?;
-    let artifacts: Vec<Value> = artifacts
-        .as_object()
-        .context("artifacts.json")?
-        .values()
-        .map(|a| {
-            json!({"name": a["name"], "url": a["url"], "sha256": "", "size": 0,
-                "dest": a["dest"], "mode": a["mode"], "unpack": a["unpack"]})
-        })
-        .collect();
-    let images = read("images.json")?;
-    let images: Vec<Value> = images
-        .as_object()
-        .context("images.json")?
-        .keys()
-        .map(|name| json!({"name": name, "digest": ""}))
-        .collect();
-    Ok(json!({"version": 1, "kubernetes": "v1.36.3", "artifacts": artifacts, "images": images}))
 }
 
 /// Runs the product in the host's place of the laboratory, with these lines on standard input.
@@ -107,8 +61,19 @@ pub fn skykeep(places: &Places, args: &[&str], input: &str) -> Result<String> {
 
 /// The same, whatever its end: exit code, output, errors.
 pub fn skykeep_any(places: &Places, args: &[&str], input: &str) -> Result<(Option<i32>, String, String)> {
-    let mut child = Command::new("ip")
-        .args(["netns", "exec", "sk-host"])
+    skykeep_at(places, &["ip", "netns", "exec", "sk-host"], args, input)
+}
+
+/// The same in another place: `place` is the command that leads there. Ended after a quarter of an hour.
+pub fn skykeep_at(
+    places: &Places,
+    place: &[&str],
+    args: &[&str],
+    input: &str,
+) -> Result<(Option<i32>, String, String)> {
+    let mut child = Command::new("timeout")
+        .arg("900")
+        .args(place)
         .arg(&places.skykeep)
         .args(args)
         .stdin(Stdio::piped())

@@ -20,6 +20,9 @@ use crate::{
 /// The site of the example castle.
 pub const SITE: &str = "https://blog.rossi.example/";
 
+/// How the blog of tests/castle/repo is served.
+const SERVED: &str = "[caddy, file-server, --root, /srv, --listen, \":8080\"]";
+
 /// Boots the image and proves what it did.
 pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
     let mut verdicts = Verdicts::new();
@@ -56,6 +59,18 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
             ),
         );
     }
+    // Somebody pushes in mid-rebirth, after Flux has been told which commit to follow: that page must never be seen.
+    let pushed = until_console(&console, "restore.site", || laptop.is_finished()).await;
+    if pushed {
+        let commit = lab
+            .world
+            .push("apps/blog/blog.yaml", |yaml| {
+                yaml.replace(SERVED, "[caddy, respond, --listen, \":8080\", pushed-meanwhile]")
+            })
+            .await?;
+        ensure!(Some(commit.as_str()) != lab.world.castle_commit(), "nothing was pushed");
+        verdicts.stage(&format!("somebody pushes {} to the castle's repository", &commit[..12]));
+    }
     let driven = laptop.await?;
     let driven = match driven {
         Ok(driven) => driven,
@@ -83,6 +98,12 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
         driven.to_alive.as_secs_f64()
     );
 
+    let pinned = lab.world.castle_commit().unwrap_or("no commit");
+    verdicts.must(
+        pushed && driven.text.contains(&format!("pinned to {pinned}")),
+        "what was pushed in mid-rebirth changes nothing: Flux stays at the commit that preflight read",
+        format!("pinned to {}; the page below is the proof", &pinned[..12]),
+    );
     page(lab, &mut verdicts).await;
     let touched = driven.proofs.untouched_after_handover();
     verdicts.must(
@@ -134,6 +155,8 @@ fn stick(places: &Places, image: &Path, owner: &Path) -> Result<PathBuf> {
 }
 
 struct Driven {
+    /// The whole console.
+    text: String,
     report: String,
     /// Pods whose gate was lifted when the data was back.
     lifted: u32,
@@ -187,12 +210,24 @@ fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String
         .nth(1)
         .and_then(|rest| rest.split(' ').next()?.parse().ok());
     Ok(Driven {
+        text: text.clone(),
         lifted: lifted.unwrap_or(0),
         report,
         to_prompt,
         to_alive,
         proofs: laptop.finish()?,
     })
+}
+
+/// Waits until the console has said this; false when the laptop's part ended without it.
+async fn until_console(console: &Path, word: &str, ended: impl Fn() -> bool) -> bool {
+    while !ended() {
+        if std::fs::read_to_string(console).is_ok_and(|text| text.contains(word)) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    false
 }
 
 fn tail(file: &Path, lines: usize) -> String {

@@ -67,6 +67,25 @@ impl Git {
             .to_owned())
     }
 
+    /// Changes one file of the castle's repository under `root` and pushes, as somebody with another laptop would. `clone` is made and
+    /// taken away. Gives the new commit.
+    pub async fn push(root: &Path, clone: &Path, path: &str, change: impl FnOnce(&str) -> String) -> Result<String> {
+        let bare = root.join(REPOSITORY.trim_start_matches('/'));
+        let (bare, here) = (
+            bare.to_str().context("path of the repository")?,
+            clone.to_str().context("path of the clone")?,
+        );
+        git(&["clone", "-q", bare, here]).await?;
+        let file = clone.join(path);
+        let before = std::fs::read_to_string(&file).with_context(|| path.to_owned())?;
+        std::fs::write(&file, change(&before))?;
+        git(&["-C", here, "commit", "-q", "-a", "-m", "Pushed meanwhile"]).await?;
+        git(&["-C", here, "push", "-q", "origin", "main"]).await?;
+        let commit = git(&["-C", here, "rev-parse", "HEAD"]).await?.trim().to_owned();
+        std::fs::remove_dir_all(clone)?;
+        Ok(commit)
+    }
+
     /// Answers one request under github.com that concerns a repository.
     pub async fn serve(&self, path: &str, request: Request) -> Response<Body> {
         if !self.allowed(request.headers()) {

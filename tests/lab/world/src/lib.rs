@@ -231,6 +231,12 @@ impl World {
         self.commit.as_deref()
     }
 
+    /// Pushes a change of one file to the castle's repository. Gives the new commit.
+    pub async fn push(&self, path: &str, change: impl FnOnce(&str) -> String) -> Result<String> {
+        let work = &self.config.work_dir;
+        Git::push(&work.join("state/git"), &work.join("pushing"), path, change).await
+    }
+
     /// What lies in the backup.
     pub fn backup(&self) -> &Backup {
         &self.backup

@@ -1,0 +1,66 @@
+//! Reports of runs, kept sealed in the state bucket: the laptop that ran is gone when somebody asks what happened.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+use skykeep_aws::{Condition, Put};
+use skykeep_core::Trouble;
+
+use crate::{engine::Report, estate::Estate, lease, sealed};
+
+/// A report as it was kept.
+#[derive(Debug, Serialize)]
+pub struct Kept {
+    /// When that run ended, RFC 3339, by the clock of its laptop.
+    pub ended: String,
+    /// What it did.
+    pub report: Report,
+}
+
+fn folder(estate: &Estate, generation: &skykeep_core::Generation) -> String {
+    format!("{}/reports/{generation}/", estate.castle.name)
+}
+
+/// Keeps the report of a run that held the lease.
+pub(crate) async fn keep(estate: &Estate, report: &Report) -> Result<(), Trouble> {
+    // Names sort by time.
+    let ended = jiff::Timestamp::try_from(SystemTime::now()).unwrap_or_default();
+    let name = format!(
+        "{}{:012}-{}",
+        folder(estate, estate.generation.get()?),
+        ended.as_second(),
+        estate.run
+    );
+    let plain = serde_json::to_vec(report).unwrap_or_default();
+    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
+    let sealed = sealed::seal(&key, &name, &plain)?;
+    match estate.s3.put(&name, sealed, Condition::Absent).await? {
+        Put::Done { .. } => Ok(()),
+        other => Err(sealed::problem(&name, &format!("the bucket answered {other:?}")).into()),
+    }
+}
+
+/// The newest report of the castle's present generation, if there is one. Changes nothing.
+pub async fn last_report(estate: &Estate) -> Result<Option<Kept>, Trouble> {
+    let Some((record, _)) = lease::peek(&estate.s3, &estate.castle.name).await? else {
+        return Ok(None);
+    };
+    let folder = folder(estate, &record.generation);
+    let names = estate.s3.list(&folder).await?.into_iter().map(|entry| entry.key);
+    let Some(name) = names.max() else { return Ok(None) };
+    let Some(object) = estate.s3.get(&name).await? else {
+        return Ok(None);
+    };
+    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
+    let plain = sealed::open(&key, &name, &object.bytes)?;
+    let report = serde_json::from_slice(&plain).map_err(|e| sealed::problem(&name, &e.to_string()))?;
+    let ended = name
+        .strip_prefix(&folder)
+        .and_then(|rest| rest.split('-').next()?.parse().ok())
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        .unwrap_or_default();
+    Ok(Some(Kept {
+        ended: ended.to_string(),
+        report,
+    }))
+}
