@@ -5,6 +5,7 @@
 //! every call may be repeated, also from another machine, and [`Cloud::destroy`] removes exactly what carries the tags.
 
 mod aws;
+mod console;
 mod error;
 mod plan;
 mod types;
@@ -50,6 +51,10 @@ pub trait Cloud: Send + Sync {
     /// Waits until all run; a node that dies meanwhile is an error at once.
     async fn nodes_running(&self, nodes: &[Instance], deadline: Deadline, progress: &Progress)
     -> Result<Vec<Instance>>;
+
+    /// The last `lines` lines that a node printed on its console, also after its end; fewer, or none, when it printed less.
+    /// Fit for a terminal: no control characters. It may lag some seconds (old machine kinds: minutes) behind the node.
+    async fn console(&self, node: &Instance, lines: usize) -> Result<Vec<String>>;
 
     /// Sends the entry's traffic to these running nodes.
     async fn register(&self, entry: &Entry, nodes: &[Instance]) -> Result<()>;

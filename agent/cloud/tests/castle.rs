@@ -366,3 +366,37 @@ async fn a_key_that_may_not_launch_is_found_out_beforehand() {
     let error = stage.cloud(SECRET).preflight(&Progress::silent()).await.unwrap_err();
     assert_eq!(error.code(), Some("UnauthorizedOperation"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_printed_is_read_while_it_lives_and_after_its_end() {
+    let mut stage = stage().await;
+    // Machines of the older kind do not show what they print now.
+    stage.aws.workers.instance_type = "t2.large".into();
+    let cloud = stage.cloud(SECRET);
+    let progress = Progress::silent();
+    let network = cloud.network(&[], &PORTS, &progress).await.unwrap();
+    let mut nodes = Vec::new();
+    for node in plan_nodes(&stage.aws).into_iter().filter(|n| n.name.ends_with('1')) {
+        nodes.push(cloud.node(&network, &node, b"a", 1, &progress).await.unwrap());
+    }
+    let nodes = cloud.nodes_running(&nodes, soon(), &progress).await.unwrap();
+    assert_eq!(cloud.console(&nodes[0], 9).await.unwrap(), Vec::<String>::new());
+    for node in &nodes {
+        let said = "[\u{1b}[32m OK \u{1b}[0m] booted\r\nskykeep:    3.1 s  fetching kubelet\r\n\
+                    skykeep: kubelet: SHA-256 differs from the lock\r\n";
+        stage.backend.memory().consoles.insert(node.id.clone(), said.into());
+    }
+    stage.double.faults().next("GetConsoleOutput", 2, Fault::Throttle);
+    for node in &nodes {
+        assert_eq!(
+            cloud.console(node, 2).await.unwrap(),
+            [
+                "skykeep:    3.1 s  fetching kubelet",
+                "skykeep: kubelet: SHA-256 differs from the lock"
+            ]
+        );
+    }
+    assert_eq!(cloud.console(&nodes[0], 9).await.unwrap()[0], "[ OK ] booted");
+    cloud.destroy(soon(), &progress).await.unwrap();
+    assert_eq!(cloud.console(&nodes[1], 1).await.unwrap().len(), 1);
+}

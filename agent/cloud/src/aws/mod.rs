@@ -3,6 +3,7 @@
 mod addresses;
 mod balancer;
 mod call;
+mod console;
 mod destroy;
 mod gateway;
 mod groups;
@@ -130,6 +131,10 @@ impl Cloud for AwsCloud {
         progress: &Progress,
     ) -> Result<Vec<Instance>> {
         self.instances_running(nodes, deadline, progress).await
+    }
+
+    async fn console(&self, node: &Instance, lines: usize) -> Result<Vec<String>> {
+        self.console_of(node, lines).await
     }
 
     async fn register(&self, entry: &Entry, nodes: &[Instance]) -> Result<()> {

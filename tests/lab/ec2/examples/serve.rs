@@ -66,13 +66,20 @@ struct Machine {
     id: Option<String>,
     ill: Option<String>,
     fail: Option<String>,
+    says: Option<String>,
 }
 
-/// A machine dies by itself, a target falls ill, or the next launch fails.
+/// A machine prints something or dies by itself, a target falls ill, or the next launch fails.
 async fn machine(State(lab): State<Lab>, Query(ask): Query<Machine>) -> String {
     let mut m = lab.backend.memory();
-    if let Some(id) = ask.id {
-        m.instances.remove(&id);
+    match (ask.id, ask.says) {
+        (Some(id), Some(text)) => {
+            m.consoles.insert(id, text);
+        }
+        (Some(id), None) => {
+            m.instances.remove(&id);
+        }
+        _ => {}
     }
     if let Some(Ok(target)) = ask.ill.map(|t| t.parse()) {
         m.ill.insert(target);

@@ -149,8 +149,10 @@ def attributes_change_and_protect():
 
 @check
 def the_console_is_readable():
-    got = ec2.get_console_output(InstanceId=castle["cp"][0])
-    same(got["Output"], f"console of {castle['cp'][0]}\n")
+    one = castle["cp"][0]
+    assert "Output" not in ec2.get_console_output(InstanceId=one, Latest=True)
+    lab("machine", id=one, says="Debian GNU/Linux 12 \u00e9\n")
+    same(ec2.get_console_output(InstanceId=one, Latest=True)["Output"], "Debian GNU/Linux 12 \u00e9\n")
 
 
 @check

@@ -55,6 +55,8 @@ pub struct InstanceType {
     pub memory: i64,
     /// Architecture.
     pub architecture: String,
+    /// Whether it is of the Nitro kind, whose console can be read as it is now.
+    pub nitro: bool,
 }
 
 /// What the account may have at most.
@@ -119,6 +121,7 @@ impl Default for Config {
             vcpus,
             memory: gib * 1024,
             architecture: architecture.to_owned(),
+            nitro: !name.starts_with("t2."),
         };
         Self {
             account: "123456789012".to_owned(),
@@ -136,6 +139,7 @@ impl Default for Config {
                 created: "2025-11-12T09:00:00.000Z".to_owned(),
             }],
             types: vec![
+                kind("t2.large", 2, 8, "x86_64"),
                 kind("t3.small", 2, 2, "x86_64"),
                 kind("t3.medium", 2, 4, "x86_64"),
                 kind("t3.large", 2, 8, "x86_64"),

@@ -26,6 +26,8 @@ pub struct Memory {
     pub balancers: BTreeMap<String, Vec<Balancer>>,
     /// Targets that are ill.
     pub ill: BTreeSet<SocketAddrV4>,
+    /// What machines printed.
+    pub consoles: BTreeMap<String, String>,
     /// The sentence with which the next launch fails.
     pub fail_launch: Option<String>,
 }
@@ -93,7 +95,7 @@ impl Backend for MemoryBackend {
     }
 
     fn console(&self, id: &str) -> String {
-        format!("console of {id}\n")
+        self.memory().consoles.get(id).cloned().unwrap_or_default()
     }
 
     fn set_firewall(&self, vpc_id: &str, rules: Vec<InstanceRules>) -> Result<(), String> {

@@ -287,15 +287,20 @@ pub fn volumes(ctx: &mut Ctx) -> Result<String> {
     Ok(x.finish())
 }
 
-/// GetConsoleOutput: the last 64 KiB.
+/// GetConsoleOutput: the last 64 KiB; nothing until something was printed.
 pub fn console(ctx: &mut Ctx) -> Result<String> {
     let i = find(ctx, &ctx.p.req("InstanceId")?)?;
-    ctx.p.flag("Latest")?;
+    let nitro = ctx.cfg.types.iter().any(|t| t.name == i.kind && t.nitro);
+    if ctx.p.flag("Latest")?.unwrap_or(false) && !nitro {
+        return Err(ApiError::bad(
+            "UnsupportedOperation",
+            "This instance type does not support retrieving the latest console logs. Only instance types on Nitro hypervisor support this feature.",
+        ));
+    }
     let text = ctx.backend.console(&i.id);
     let tail = &text.as_bytes()[text.len().saturating_sub(65_536)..];
     let mut x = Xml::new();
-    x.text("instanceId", &i.id)
-        .text("timestamp", time(ctx.now))
-        .text("output", STANDARD.encode(tail));
+    x.text("instanceId", &i.id).text("timestamp", time(ctx.now));
+    x.maybe("output", (!tail.is_empty()).then(|| STANDARD.encode(tail)));
     Ok(x.finish())
 }
