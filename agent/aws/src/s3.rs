@@ -83,6 +83,7 @@ pub enum Put {
 }
 
 struct Answer {
+    bucket: String,
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
@@ -98,7 +99,9 @@ impl Answer {
     }
 
     fn refusal(&self, action: &str) -> AwsError {
-        AwsError::from_answer(action, self.status.as_u16(), &String::from_utf8_lossy(&self.body))
+        // Several buckets, with keys of their own, take part in a rebirth: which one refused is half of the answer.
+        let action = format!("{action} in the S3 bucket `{}`", self.bucket);
+        AwsError::from_answer(&action, self.status.as_u16(), &String::from_utf8_lossy(&self.body))
     }
 }
 
@@ -386,7 +389,12 @@ impl S3 {
             .bytes()
             .await
             .map_err(|e| AwsError::no_answer(action, &host, &e))?;
-        Ok(Answer { status, headers, body })
+        Ok(Answer {
+            bucket: self.bucket.clone(),
+            status,
+            headers,
+            body,
+        })
     }
 }
 

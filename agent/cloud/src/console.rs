@@ -1,7 +1,7 @@
 //! What a machine printed on its console, made fit for a person's screen.
 
 /// More of a line than this says nothing more; kernels and progress bars print without an end.
-const LONGEST: usize = 300;
+const LONGEST: usize = 1000;
 
 /// The last `most` lines with something in them. Colours, cursor movements and other control characters of the console go:
 /// a machine's output must never steer the terminal of the person who reads it. Of a line that was overwritten by

@@ -2,6 +2,7 @@
 //! in to has no other way to tell a person why it does not come.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use skykeep_core::{Explain, Explained};
 
 const WORD: &str = "skykeep: ";
@@ -20,16 +21,28 @@ pub struct Cry {
     pub remedy: String,
     /// Trying again will not help before somebody changes something.
     pub lasting: bool,
+    /// How often the machine has tried.
+    pub tries: u32,
+    /// The [`mark`] of the sealed plan it tried; none when it has not come that far.
+    #[serde(default)]
+    pub plan: Option<String>,
+}
+
+/// By which a machine's words are told apart from words about an older plan.
+pub fn mark(sealed_plan: &[u8]) -> String {
+    hex::encode(Sha256::digest(sealed_plan).get(..6).unwrap_or_default())
 }
 
 impl Cry {
     /// From an error on the machine.
-    pub fn of(error: &impl Explain) -> Self {
+    pub fn of(error: &impl Explain, tries: u32, plan: Option<String>) -> Self {
         Cry {
             what: error.what(),
             why: error.why(),
             remedy: error.remedy(),
             lasting: !error.is_transient(),
+            tries,
+            plan,
         }
     }
 
@@ -50,7 +63,7 @@ impl Cry {
             what: shown(&cry.what),
             why: shown(&cry.why),
             remedy: shown(&cry.remedy),
-            lasting: cry.lasting,
+            ..cry
         })
     }
 
@@ -78,6 +91,8 @@ mod tests {
             why: "it has another SHA-256".into(),
             remedy: "Find out who changed it".into(),
             lasting: true,
+            tries: 2,
+            plan: Some(mark(b"plan")),
         }
     }
 

@@ -8,7 +8,7 @@
 //! Nothing here touches a cloud: addresses come in, user data goes out.
 
 pub mod api;
-mod cry;
+pub mod cry;
 mod error;
 pub mod guard;
 mod manifest;

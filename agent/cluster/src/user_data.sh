@@ -44,7 +44,7 @@ until right $agent; do
     fi
     rm -f $agent.part
     if [ $((tries % 5)) = 0 ]; then
-        printf 'skykeep: FAILED {"what":"it can not get the agent","why":"{url}: %s (%s tries)","remedy":"Check that URL and the hash in castle.lock. When the URL gives the right file again, this machine goes on by itself.","lasting":%s}\n' "$why" $tries $lasting
+        printf 'skykeep: FAILED {"what":"it can not get the agent","why":"{url}: %s (%s tries)","remedy":"Check that URL and the hash in castle.lock. When the URL gives the right file again, this machine goes on by itself.","lasting":%s,"tries":%s}\n' "$why" $tries $lasting $tries
     fi
     [ $tries -lt 300 ] || exit 1
     sleep 5

@@ -184,17 +184,30 @@ fn explain(job: &Job, text: &str) -> GitopsError {
     let lasting = ["404", "403", "certificate", "unsupported"]
         .iter()
         .any(|words| lower.contains(words));
-    let why = text
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty())
-        .collect::<Vec<_>>()
-        .join(": ");
     GitopsError::Fetch {
         url,
-        why,
+        why: plain(text),
         passing: !lasting,
     }
+}
+
+/// gix shows its chain of errors in Rust's notation (`Io(Custom { kind: Other, error: "..." })`); a person wants what stands in quotes.
+fn plain(text: &str) -> String {
+    let unescaped = text.replace("\\\"", "\"");
+    let quoted: Vec<&str> = unescaped
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::trim)
+        .filter(|words| words.contains(' '))
+        // rustls ends its texts with an address of its manual.
+        .map(|words| words.split(": https://docs.rs").next().unwrap_or(words))
+        .collect();
+    if quoted.is_empty() {
+        let lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+        return lines.collect::<Vec<_>>().join(": ");
+    }
+    quoted.join(": ")
 }
 
 /// All files of the head's tree. Links and submodules are left out: Flux does not follow them either.
@@ -238,4 +251,18 @@ fn read(repository: &gix::Repository, job: &Job) -> Result<Repository, GitopsErr
         }
     }
     Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn of_a_chain_in_rusts_notation_only_the_words_for_people_stay() {
+        let text = r#"Message { message: "Transport handshake failed" }
+Caused by:
+    0: Io(Custom { kind: Other, error: "peer closed connection: https://docs.rs/rustls/x" })"#;
+        assert_eq!(plain(text), "Transport handshake failed: peer closed connection");
+        assert_eq!(plain("no such host\n"), "no such host");
+    }
 }

@@ -1,6 +1,7 @@
 //! Everything the steps share: the owner's part, the open secrets, the clients, and what the steps have found so far.
 
 use std::{
+    collections::BTreeMap,
     net::Ipv4Addr,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
@@ -84,8 +85,8 @@ pub struct Estate {
     pub pki: Slot<Pki>,
     /// User data of every node, in the order of the plan.
     pub user_data: Slot<Vec<(String, Vec<u8>)>>,
-    /// Keys of the sealed node plans in the state bucket.
-    pub blobs: Slot<Vec<String>>,
+    /// The marks of the nodes' sealed plans in the state bucket, by node.
+    pub plans: Slot<BTreeMap<String, String>>,
     /// Nodes as they were launched or adopted.
     pub launched: std::sync::Mutex<Vec<Instance>>,
     /// Nodes that run, with their public addresses.
@@ -141,7 +142,7 @@ impl Estate {
             entry: Slot::named("the entry"),
             pki: Slot::named("the cluster's keys"),
             user_data: Slot::named("the nodes' user data"),
-            blobs: Slot::named("the nodes' sealed plans"),
+            plans: Slot::named("the nodes' sealed plans"),
             launched: std::sync::Mutex::new(Vec::new()),
             nodes: Slot::named("the running nodes"),
             admin: Slot::named("the administrator's certificate"),

@@ -1,6 +1,7 @@
 //! The castle file (`castle.yaml`): the estate as its owner describes it. It holds no secret, only where each one is.
 
 mod check;
+mod cidr;
 mod types;
 
 pub use types::*;

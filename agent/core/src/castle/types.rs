@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use url::Url;
 
+use super::cidr;
+
 /// A castle, as described by its owner.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -156,6 +158,7 @@ pub struct Aws {
     pub secret_access_key: SecretRef,
     /// The castle's own network; /16 to /20.
     #[schemars(with = "String")]
+    #[serde(deserialize_with = "cidr::read")]
     pub vpc_cidr: Ipv4Net,
     /// Availability zones, three for three control planes.
     pub zones: Vec<String>,
@@ -188,9 +191,11 @@ pub struct Cluster {
     pub kubernetes: String,
     /// Network of the pods.
     #[schemars(with = "String")]
+    #[serde(deserialize_with = "cidr::read")]
     pub pod_cidr: Ipv4Net,
     /// Network of the services.
     #[schemars(with = "String")]
+    #[serde(deserialize_with = "cidr::read")]
     pub service_cidr: Ipv4Net,
     /// How pods reach one another.
     pub cni: Cni,

@@ -1,13 +1,14 @@
 //! Lease, network, entry and machines.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use ipnet::Ipv4Net;
 use skykeep_aws::{Condition, Put};
-use skykeep_cluster::{Pki, plan::Blueprint, seal, seal::NodeId, user_data::user_data};
+use skykeep_cluster::{Pki, cry::mark, plan::Blueprint, seal, seal::NodeId, user_data::user_data};
 use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle};
 
 use super::step;
@@ -118,10 +119,11 @@ async fn plans(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     };
     let agent = estate.lock.artifact("skykeep")?;
     let (attempt, from) = attempt(generation, SystemTime::now());
-    let (mut all, mut keys) = (Vec::new(), Vec::new());
+    let (mut all, mut marks) = (Vec::new(), BTreeMap::new());
     for node in &nodes {
         let id = NodeId::new(&estate.castle.name, generation, &node.name, attempt);
         let blob = seal::seal(&blueprint.node_plan(&node.name)?, &id, &derive)?;
+        marks.insert(node.name.clone(), mark(&blob));
         let key = format!("{}/nodes/{generation}/{}-{attempt}", estate.castle.name, node.name);
         match estate.s3.put(&key, blob, Condition::Always).await? {
             Put::Done { .. } => {}
@@ -132,13 +134,12 @@ async fn plans(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
             node.name.clone(),
             user_data(agent, &url, &id.key(&derive), &id)?.into_bytes(),
         ));
-        keys.push(key);
     }
     let now = jiff::Timestamp::now().as_second();
     estate.admin.give(pki.admin(now)?);
     estate.pki.give(pki);
     estate.user_data.give(all);
-    estate.blobs.give(keys);
+    estate.plans.give(marks);
     Ok(format!("{} plans sealed, attempt {attempt}", nodes.len()))
 }
 

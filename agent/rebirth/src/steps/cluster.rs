@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use skykeep_cluster::{api, guard, network};
 use skykeep_core::{Deadline, Progress, Trouble};
 
-use super::step;
+use super::{listen::listening, step};
 use crate::{engine::Step, estate::Estate};
 
 pub(super) fn steps() -> Vec<Step<Estate>> {
@@ -55,10 +55,12 @@ pub(super) fn steps() -> Vec<Step<Estate>> {
     ]
 }
 
-async fn connect(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+async fn connect(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
     let addresses = estate.api_addresses()?;
-    let deadline = Deadline::after(Duration::from_secs(590));
-    let client = api::connect(&addresses, estate.admin.get()?, deadline).await?;
+    let deadline = Deadline::after(Duration::from_secs(570));
+    let admin = estate.admin.get()?;
+    let work = async { Ok(api::connect(&addresses, admin, deadline).await?) };
+    let client = listening(&estate, &progress, work).await?;
     estate.api.give(client);
     Ok(format!("by {} addresses", addresses.len()))
 }
@@ -75,22 +77,21 @@ async fn guard_(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     Ok("applied".into())
 }
 
-async fn nodes(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+async fn nodes(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
     let names: Vec<String> = estate.planned().into_iter().map(|n| n.name).collect();
     let client = estate.api.get()?;
-    api::wait_nodes(client, &names, Deadline::after(Duration::from_secs(300))).await?;
-    api::wait_network(client, names.len(), Deadline::after(Duration::from_secs(290))).await?;
+    let work = async {
+        api::wait_nodes(client, &names, Deadline::after(Duration::from_secs(300))).await?;
+        Ok(api::wait_network(client, names.len(), Deadline::after(Duration::from_secs(270))).await?)
+    };
+    listening(&estate, &progress, work).await?;
     Ok(format!("{} nodes Ready, pods reach one another", names.len()))
 }
 
 async fn quorum(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let addresses = estate.api_addresses()?;
-    api::wait_quorum(
-        &addresses,
-        estate.admin.get()?,
-        Deadline::after(Duration::from_secs(590)),
-    )
-    .await?;
+    let deadline = Deadline::after(Duration::from_secs(590));
+    api::wait_quorum(&addresses, estate.admin.get()?, deadline).await?;
     Ok(format!("{} of {}", addresses.len(), addresses.len()))
 }
 

@@ -5,6 +5,7 @@ mod cloud;
 mod cluster;
 mod cutover;
 mod flux;
+mod listen;
 mod treasures;
 
 use std::{sync::Arc, time::Duration};

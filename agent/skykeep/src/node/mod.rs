@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use skykeep_cluster::{Cry, NodePlan, seal};
+use skykeep_cluster::{Cry, NodePlan, cry::mark, seal};
 use skykeep_core::{Deadline, Trouble};
 
 use error::NodeError;
@@ -71,12 +71,15 @@ pub async fn run(config_path: &Path) -> Result<(), Trouble> {
 /// mended it meanwhile: the same machine goes on, nobody has to replace it.
 async fn patiently(config: &seal::NodeConfig, client: &reqwest::Client, say: Say) -> Result<NodePlan, NodeError> {
     let whole = Deadline::after(PATIENCE);
+    let mut tries = 0;
     loop {
-        let error = match once(config, client, say).await {
+        let mut tried = None;
+        let error = match once(config, client, say, &mut tried).await {
             Ok(plan) => return Ok(plan),
             Err(error) => error,
         };
-        println!("{}", Cry::of(&error).line());
+        tries += 1;
+        println!("{}", Cry::of(&error, tries, tried).line());
         if whole.remaining() < PAUSE {
             return Err(error);
         }
@@ -85,8 +88,14 @@ async fn patiently(config: &seal::NodeConfig, client: &reqwest::Client, say: Say
     }
 }
 
-async fn once(config: &seal::NodeConfig, client: &reqwest::Client, say: Say) -> Result<NodePlan, NodeError> {
+async fn once(
+    config: &seal::NodeConfig,
+    client: &reqwest::Client,
+    say: Say,
+    tried: &mut Option<String>,
+) -> Result<NodePlan, NodeError> {
     let blob = fetch::plan(client, config.blob_url.expose(), Deadline::after(FETCH_PLAN), say).await?;
+    *tried = Some(mark(&blob));
     let plan = seal::open(&blob, config).map_err(|e| NodeError::Core(Trouble::from(e).explained()))?;
     say.line("the plan is open");
     let limit = Duration::from_secs(plan.deadline_s);

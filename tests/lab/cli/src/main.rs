@@ -6,6 +6,7 @@ mod lab;
 mod owner;
 mod places;
 mod rehearse;
+mod trials;
 mod verdicts;
 
 use std::path::PathBuf;
@@ -38,6 +39,12 @@ enum Command {
         #[arg(long)]
         image: PathBuf,
     },
+    /// Bad input, servers that refuse, machines that fail: errors in three parts, and what was made is adopted
+    Trials {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+    },
     /// The same castle from the host: killed in the middle, resumed, and taken down
     Host {
         /// The program under test
@@ -59,6 +66,10 @@ async fn main() -> Result<()> {
         Command::Rehearse { skykeep, image } => {
             let places = Places::new(&skykeep, "rehearsal")?;
             within_lab(&places, |lab, places| Box::pin(rehearse::run(lab, places, image))).await
+        }
+        Command::Trials { skykeep } => {
+            let places = Places::new(&skykeep, "trials")?;
+            within_lab(&places, |lab, places| Box::pin(trials::run(lab, places))).await
         }
         Command::Host { skykeep } => {
             let places = Places::new(&skykeep, "host")?;

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
+use nix::{
+    sys::wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    unistd::Pid,
+};
 
 use crate::router::netns_of_instance;
 use crate::spec::InstanceSpec;
@@ -119,9 +123,14 @@ impl Node {
         flags
     }
 
-    /// Whether the container's PID 1 runs.
+    /// Whether it runs, or is still being started: systemd-nspawn lives as long as its container.
     pub fn alive(&self) -> bool {
-        cgroup::leader(&self.spec.id).is_some()
+        let Some(pid) = self.nspawn.as_ref().and_then(|child| i32::try_from(child.id()).ok()) else {
+            return false;
+        };
+        // Looked at without being reaped: that is for the end.
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        matches!(waitid(Id::Pid(Pid::from_raw(pid)), flags), Ok(WaitStatus::StillAlive))
     }
 
     /// Kills it and removes all it had on this host except what it said.
