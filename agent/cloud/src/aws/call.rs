@@ -7,7 +7,7 @@ use skykeep_aws::{AwsError, Params, Service};
 use skykeep_core::{Deadline, Explain, Progress, deadline};
 use tokio::time::Instant;
 
-use super::{AwsCloud, xml::Page};
+use super::{AwsCloud, CONSISTENCY, xml::Page};
 use crate::{CloudError, Result};
 
 /// How long a thing that was created a moment ago may be unknown to the next call.
@@ -98,14 +98,16 @@ impl AwsCloud {
         }
     }
 
-    /// Finds, adopts, or else creates. Of twins (two laptops at once, or a search that was too early) the lowest id stays and
-    /// the other is discarded; one that can't be discarded is not empty and stays for [`crate::Cloud::destroy`].
+    /// Finds, adopts, or else creates. When the answer to the creation is lost it may have been carried out all the same: it is
+    /// looked for until AWS's reads are sure to show it, and only then created once more. Of twins (two laptops at once, or a
+    /// search that was too early) the lowest id stays and the other is discarded; one that can't be discarded is not empty and
+    /// stays for [`crate::Cloud::destroy`].
     pub(super) async fn adopt<T, Find, Create, Discard>(
         &self,
         what: &str,
         progress: &Progress,
         find: impl Fn() -> Find,
-        create: impl FnOnce() -> Create,
+        create: impl Fn() -> Create,
         discard: impl Fn(String) -> Discard,
         id: impl Fn(&T) -> &str,
     ) -> Result<T>
@@ -114,20 +116,30 @@ impl AwsCloud {
         Create: Future<Output = Result<T>>,
         Discard: Future<Output = Result<()>>,
     {
-        let mut found = find().await?;
-        while found.is_empty() && Instant::now() < self.doubtful_until {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            found = find().await?;
-        }
-        if found.is_empty() {
-            let made = create().await?;
-            progress.note(format!("{what} {} created", id(&made)));
-            found = find().await?;
-            if !found.iter().any(|t| id(t) == id(&made)) {
-                found.push(made);
-            }
-        } else if let Some(first) = found.iter().min_by(|a, b| id(a).cmp(id(b))) {
+        let mut found = look(&find, self.doubtful_until).await?;
+        if let Some(first) = found.iter().min_by(|a, b| id(a).cmp(id(b))) {
             progress.note(format!("{what} {} adopted", id(first)));
+        } else {
+            let made = match create().await {
+                Err(error) if unanswered(&error) => {
+                    progress.note(format!(
+                        "the creation of the {what} was not answered: looking whether it was done"
+                    ));
+                    found = look(&find, Instant::now() + CONSISTENCY).await?;
+                    match found.is_empty() {
+                        true => Some(create().await?),
+                        false => None,
+                    }
+                }
+                made => Some(made?),
+            };
+            if let Some(made) = made {
+                progress.note(format!("{what} {} created", id(&made)));
+                found = find().await?;
+                if !found.iter().any(|t| id(t) == id(&made)) {
+                    found.push(made);
+                }
+            }
         }
         found.sort_by(|a, b| id(a).cmp(id(b)));
         let mut rest = found.into_iter();
@@ -150,6 +162,29 @@ impl AwsCloud {
         }
         Ok(stays)
     }
+}
+
+/// Looks once, and while nothing is found again and again until a point in time.
+async fn look<T, Find: Future<Output = Result<Vec<T>>>>(find: impl Fn() -> Find, until: Instant) -> Result<Vec<T>> {
+    loop {
+        let found = find().await?;
+        if !found.is_empty() || Instant::now() >= until {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Whether the request may have been carried out although it failed for us.
+fn unanswered(error: &CloudError) -> bool {
+    matches!(
+        error,
+        CloudError::Aws { error, .. } if match error.as_ref() {
+            AwsError::NoAnswer { .. } | AwsError::Unreadable { .. } => true,
+            AwsError::Refused { status, .. } => *status >= 500 && !error.is_throttled(),
+            AwsError::Unsigned { .. } => false,
+        }
+    )
 }
 
 /// Looks until it is there. Unlike [`deadline::poll`], a lasting error comes out as what it is.

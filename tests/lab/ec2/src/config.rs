@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -108,6 +109,8 @@ pub struct Config {
     pub delays: Delays,
     /// How far a request's date may be from ours.
     pub skew: Duration,
+    /// A file that gets every request, whole, as a line of JSON: for the judge, who holds it against AWS's models.
+    pub record: Option<PathBuf>,
 }
 
 /// The example castle's image.
@@ -163,6 +166,7 @@ impl Default for Config {
                 draining: Duration::from_secs(2),
             },
             skew: Duration::from_secs(300),
+            record: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The HTTP face: which service by Host, whose request by signature, what by Action.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State as AxumState};
 use axum::http::{Response, StatusCode, header};
 use jiff::Timestamp;
+use serde_json::json;
 
 use crate::cloud::Cloud;
 use crate::config::Credential;
@@ -120,6 +122,14 @@ impl Cloud {
                 .replace("AmazonSSM.", ""),
             _ => form.map().get("Action").cloned().unwrap_or_default(),
         };
+        if let Some(file) = &self.cfg.record {
+            let body = (service == Service::Ssm).then(|| String::from_utf8_lossy(&asked.body).into_owned());
+            let kept = record(
+                file,
+                &json!({"service": service.scope(), "action": action, "form": form.map(), "body": body}),
+            );
+            self.note("the record", kept.map_err(|e| e.to_string()));
+        }
         // A trial run does not use up the trouble that is meant for the deed.
         let fault = match form.map().get("DryRun").is_some_and(|d| d == "true") {
             true => self.faults().take(&format!("DryRun:{action}")),
@@ -231,6 +241,12 @@ impl Cloud {
             _ => sts::call(ctx, action),
         })
     }
+}
+
+/// One write per line, so that several doubles can share a file.
+fn record(file: &std::path::Path, request: &serde_json::Value) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
+    file.write_all(format!("{request}\n").as_bytes())
 }
 
 fn permitted(service: Service, who: &Credential, action: &str, region: &str) -> Result<()> {

@@ -1,125 +1,12 @@
-//! A castle's life at the laboratory's strict double of AWS, in process, with troubles that AWS really makes.
-// The whole file is a test; clippy knows it only of functions marked as such.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+//! Build, adopt, replace, destroy.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use lab_ec2::{Cloud as Double, Config, Credential, Delays, Fault, MemoryBackend};
-use skykeep_aws::Credentials;
-use skykeep_cloud::{AwsCloud, Cloud, CloudError, plan_nodes};
-use skykeep_core::{
-    Deadline, Explain, Generation, Progress, Secret, Tags,
-    castle::{Aws, EntryPort, NodeGroup, SecretRef},
-    http::Trust,
-};
+use lab_ec2::{Config, Credential, Delays, Fault};
+use skykeep_cloud::{Cloud, CloudError, plan_nodes};
+use skykeep_core::{Deadline, Explain, Progress};
 
-const KEY: &str = "AKIATESTTESTTESTTEST";
-const SECRET: &str = "secretsecretsecretsecretsecretsecretsecr";
-const PORTS: [EntryPort; 2] = [
-    EntryPort {
-        port: 80,
-        node_port: 30080,
-    },
-    EntryPort {
-        port: 443,
-        node_port: 30443,
-    },
-];
-
-struct Stage {
-    double: Arc<Double>,
-    backend: Arc<MemoryBackend>,
-    url: url::Url,
-    aws: Aws,
-}
-
-fn castle() -> Aws {
-    let group = |count| NodeGroup {
-        count,
-        instance_type: "t3.large".into(),
-        disk_gib: 20,
-    };
-    Aws {
-        region: "eu-central-1".into(),
-        access_key_id: SecretRef::Vault("a".into()),
-        secret_access_key: SecretRef::Vault("b".into()),
-        vpc_cidr: "10.42.0.0/16".parse().unwrap(),
-        zones: ["a", "b", "c"].map(|z| format!("eu-central-1{z}")).to_vec(),
-        image: lab_ec2::IMAGE.into(),
-        control_planes: group(3),
-        workers: group(2),
-    }
-}
-
-async fn stage() -> Stage {
-    let credential = Credential::user("123456789012", "castle", KEY, SECRET);
-    let config = Config {
-        credentials: vec![credential],
-        ..Config::default()
-    };
-    stage_with(config).await
-}
-
-async fn stage_with(config: Config) -> Stage {
-    let backend = Arc::new(MemoryBackend::default());
-    let double = Double::start(config, backend.clone());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
-    let router = double.router();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Stage {
-        double,
-        backend,
-        url,
-        aws: castle(),
-    }
-}
-
-impl Stage {
-    fn cloud(&self, secret: &str) -> AwsCloud {
-        let tls = Trust::public().tls().unwrap();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .no_proxy()
-            .build()
-            .unwrap();
-        let credentials = Arc::new(Credentials::new(KEY, Secret::from_string(secret.to_owned())));
-        let tags = Tags {
-            castle: "rossi".into(),
-            generation: Generation::new(1_790_000_000_000, 7),
-        };
-        AwsCloud::new(http, credentials, &self.aws, tags, Some(self.url.clone()))
-    }
-
-    /// Everything from nothing to registered nodes.
-    async fn build(&self, cloud: &AwsCloud) -> Result<skykeep_cloud::Entry, CloudError> {
-        let progress = Progress::silent();
-        let network = cloud
-            .network(&["203.0.113.7/32".parse().unwrap()], &PORTS, &progress)
-            .await?;
-        let entry = cloud.entry(&network, &PORTS, &progress).await?;
-        let mut nodes = Vec::new();
-        for node in plan_nodes(&self.aws) {
-            let user_data = format!("#cloud-config\n# {}\n", node.name);
-            nodes.push(cloud.node(&network, &node, user_data.as_bytes(), 1, &progress).await?);
-        }
-        let nodes = cloud.nodes_running(&nodes, soon(), &progress).await?;
-        assert!(nodes.iter().all(|n| n.public_ip.is_some()));
-        cloud.register(&entry, &nodes).await?;
-        cloud.register(&entry, &nodes).await?;
-        cloud.entry_ready(&entry, soon(), &progress).await?;
-        cloud.targets_healthy(&entry, soon(), &progress).await?;
-        Ok(entry)
-    }
-}
-
-fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(60))
-}
-
-fn count(things: &[skykeep_cloud::Thing], kind: &str) -> usize {
-    things.iter().filter(|t| t.kind == kind).count()
-}
+use crate::stage::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_castle_is_built_once_adopted_twice_and_destroyed_to_nothing() {
@@ -217,25 +104,6 @@ async fn lost_answers_throttling_and_late_visibility_leave_no_twins() {
         ),
         (5, 3, 2)
     );
-    cloud.destroy(soon(), &Progress::silent()).await.unwrap();
-    assert_eq!(stage.double.inventory(), Vec::<String>::new());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_lost_answer_left_behind_is_found_by_the_next_run() {
-    let stage = stage().await;
-    for action in ["CreateVpc", "CreateInternetGateway", "AllocateAddress"] {
-        // These have no client token, so the run ends; the next one must find what was made.
-        stage.double.faults().next(action, 1, Fault::LostReply);
-        stage.double.faults().stale_reads(Duration::from_secs(2));
-        let error = stage.build(&stage.cloud(SECRET).resuming()).await.unwrap_err();
-        assert!(error.is_transient(), "{action}: {error:?}");
-    }
-    let cloud = stage.cloud(SECRET).resuming();
-    stage.build(&cloud).await.unwrap();
-    let things = cloud.inventory().await.unwrap();
-    let counts = ["vpc", "internet-gateway", "elastic-address", "load-balancer"].map(|kind| count(&things, kind));
-    assert_eq!(counts, [1, 1, 3, 1], "{things:?}");
     cloud.destroy(soon(), &Progress::silent()).await.unwrap();
     assert_eq!(stage.double.inventory(), Vec::<String>::new());
 }
