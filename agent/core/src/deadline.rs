@@ -4,7 +4,19 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::explain::{Explain, Trouble};
+use crate::{
+    explain::{Explain, Trouble},
+    progress::Progress,
+};
+
+tokio::task_local! {
+    static VOICE: Progress;
+}
+
+/// Runs `work`; whatever it waits for by [`poll`] is told to `voice` as it changes.
+pub async fn speaking<F: Future>(voice: Progress, work: F) -> F::Output {
+    VOICE.scope(voice, work).await
+}
 
 /// A point in time on the monotonic clock after which a wait is given up.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +85,7 @@ where
     Fut: Future<Output = Result<Look<T>, Trouble>>,
 {
     let mut last = "nothing yet".to_owned();
+    let mut said = String::new();
     loop {
         match tokio::time::timeout(deadline.remaining().max(Duration::from_millis(1)), look()).await {
             Ok(Ok(Look::Ready(found))) => return Ok(found),
@@ -83,6 +96,11 @@ where
             }
             Ok(Err(trouble)) => return Err(trouble),
             Err(_elapsed) => {}
+        }
+        if said != last {
+            // Outside of a step nobody listens.
+            let _ = VOICE.try_with(|voice| voice.waits(what, &last));
+            said.clone_from(&last);
         }
         if deadline.remaining() <= every {
             return Err(TimedOut {

@@ -23,6 +23,15 @@ pub enum Event {
         /// One line.
         text: String,
     },
+    /// A step waits, and this is what it sees meanwhile; said when it changes.
+    Waiting {
+        /// The step's id.
+        step: String,
+        /// What it waits for.
+        what: String,
+        /// What it saw last.
+        seen: String,
+    },
     /// Bytes moved so far, of how many (0 when unknown).
     Bytes {
         /// The step's id.
@@ -100,6 +109,15 @@ impl Progress {
         self.send(Event::Note {
             step: self.step.clone(),
             text: text.into(),
+        });
+    }
+
+    /// Says what is waited for, and what is seen instead.
+    pub fn waits(&self, what: &str, seen: &str) {
+        self.send(Event::Waiting {
+            step: self.step.clone(),
+            what: what.to_owned(),
+            seen: seen.to_owned(),
         });
     }
 

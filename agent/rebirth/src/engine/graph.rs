@@ -10,7 +10,10 @@ use futures::future::BoxFuture;
 use skykeep_core::{Explain, Progress, Trouble};
 
 /// What a step does: given the shared context and its own voice, an outcome in one line, or an error.
-pub type Work<C> = Box<dyn FnOnce(Arc<C>, Progress) -> BoxFuture<'static, Result<String, Trouble>> + Send>;
+pub type Work<C> = Box<dyn Fn(Arc<C>, Progress) -> BoxFuture<'static, Result<String, Trouble>> + Send + Sync>;
+
+/// The longest time that any step may be given.
+const LONGEST: Duration = Duration::from_secs(4 * 3600);
 
 /// One step of a rebirth.
 pub struct Step<C> {
@@ -24,8 +27,32 @@ pub struct Step<C> {
     pub deadline: Duration,
     /// How long it is expected to take.
     pub budget: Duration,
+    /// Whether it finds before it makes, so that the engine may run it again, within its deadline, after a passing trouble.
+    pub repeatable: bool,
     /// What it does.
     pub work: Work<C>,
+}
+
+impl<C> Step<C> {
+    /// The engine must not run this one again by itself: a trouble in it ends the run.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.repeatable = false;
+        self
+    }
+}
+
+/// A step without what it does: for plans, forecasts and reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// Id.
+    pub id: String,
+    /// What a person reads.
+    pub title: String,
+    /// Ids of the steps it waits for.
+    pub needs: Vec<String>,
+    /// How long it is expected to take.
+    pub budget: Duration,
 }
 
 /// A checked graph of steps.
@@ -45,6 +72,8 @@ pub enum GraphError {
         /// What it needs.
         need: String,
     },
+    /// A step without a deadline, with one of more than four hours, or with a budget beyond it.
+    Times(String),
     /// These steps wait for one another.
     Cycle(Vec<String>),
 }
@@ -57,6 +86,9 @@ impl Explain for GraphError {
         match self {
             GraphError::Twice(id) => format!("two steps are called `{id}`"),
             GraphError::Unknown { step, need } => format!("step `{step}` needs `{need}`, which is not in the plan"),
+            GraphError::Times(id) => {
+                format!("step `{id}` has no deadline that could be kept, or is planned to take longer than it may")
+            }
             GraphError::Cycle(ids) => format!("these steps wait for one another: {}", ids.join(", ")),
         }
     }
@@ -66,7 +98,7 @@ impl Explain for GraphError {
 }
 
 impl<C> Graph<C> {
-    /// Checks ids, needs and order.
+    /// Checks ids, needs, times and order.
     pub fn new(steps: Vec<Step<C>>) -> Result<Self, GraphError> {
         let mut ids = BTreeSet::new();
         for step in &steps {
@@ -75,6 +107,9 @@ impl<C> Graph<C> {
             }
         }
         for step in &steps {
+            if step.deadline.is_zero() || step.deadline > LONGEST || step.budget > step.deadline {
+                return Err(GraphError::Times(step.id.clone()));
+            }
             if let Some(need) = step.needs.iter().find(|n| !ids.contains(*n)) {
                 return Err(GraphError::Unknown {
                     step: step.id.clone(),
@@ -102,11 +137,19 @@ impl<C> Graph<C> {
         Ok(Graph { steps })
     }
 
-    /// Id, title, needs and budget of every step, in the order given.
-    pub fn outline(&self) -> Vec<(String, String, Vec<String>, Duration)> {
+    /// Every step without what it does, in the order given.
+    pub fn outline(&self) -> Vec<Outline> {
+        let outline = |s: &Step<C>| Outline {
+            id: s.id.clone(),
+            title: s.title.clone(),
+            needs: s.needs.clone(),
+            budget: s.budget,
+        };
+        self.steps.iter().map(outline).collect()
+    }
+
+    /// The steps, for somebody who makes another graph of them.
+    pub fn into_steps(self) -> Vec<Step<C>> {
         self.steps
-            .iter()
-            .map(|s| (s.id.clone(), s.title.clone(), s.needs.clone(), s.budget))
-            .collect()
     }
 }

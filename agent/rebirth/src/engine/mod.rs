@@ -2,9 +2,15 @@
 //!
 //! It is pure: it knows nothing of clouds and clusters, only steps, and is tested with a virtual clock.
 
+mod forecast;
 mod graph;
 mod report;
 mod run;
+mod schedule;
+#[cfg(test)]
+mod tests;
 
-pub use graph::{Graph, GraphError, Step, Work};
-pub use report::{Report, StepReport, Verdict};
+pub use forecast::{Outlook, Standing, outlook};
+pub use graph::{Graph, GraphError, Outline, Step, Work};
+pub use report::{Report, Saving, StepReport, Verdict};
+pub use run::{GRACE, STOPPED};

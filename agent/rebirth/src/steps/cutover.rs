@@ -35,13 +35,16 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
             (2, 120),
             prepare,
         ));
-        steps.push(step(
-            "dns.switch",
-            "the names move",
-            &["health", "dns.prepare"],
-            (2, 120),
-            switch,
-        ));
+        steps.push(
+            step(
+                "dns.switch",
+                "the names move",
+                &["health", "dns.prepare"],
+                (2, 120),
+                switch,
+            )
+            .once(),
+        );
         steps.push(step(
             "dns.verify",
             "every server says the new addresses",

@@ -17,10 +17,11 @@ use crate::{
     estate::Estate,
 };
 
-/// Makes a step of an async function.
+/// Makes a step of an async function. It finds before it makes, so the engine may run it again after a passing trouble;
+/// what writes something that can't be found again says [`Step::once`].
 fn step<F, Fut>(id: &str, title: &str, needs: &[&str], times: (u64, u64), work: F) -> Step<Estate>
 where
-    F: FnOnce(Arc<Estate>, Progress) -> Fut + Send + 'static,
+    F: Fn(Arc<Estate>, Progress) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<String, Trouble>> + Send + 'static,
 {
     let (budget, deadline) = times;
@@ -30,6 +31,7 @@ where
         needs: needs.iter().map(|n| (*n).to_owned()).collect(),
         deadline: Duration::from_secs(deadline),
         budget: Duration::from_secs(budget),
+        repeatable: true,
         work: Box::new(move |estate, progress| Box::pin(work(estate, progress))),
     }
 }
@@ -69,9 +71,9 @@ mod tests {
     fn nothing_is_created_before_every_check_has_passed() {
         let graph = rebirth(&castle()).unwrap();
         let outline = graph.outline();
-        let (_, _, needs, _) = outline.iter().find(|s| s.0 == "lease").unwrap();
-        for (id, ..) in outline.iter().filter(|s| s.0.starts_with("check.")) {
-            assert!(needs.contains(id), "{id}");
+        let lease = outline.iter().find(|s| s.id == "lease").unwrap();
+        for check in outline.iter().filter(|s| s.id.starts_with("check.")) {
+            assert!(lease.needs.contains(&check.id), "{}", check.id);
         }
     }
 
@@ -79,7 +81,7 @@ mod tests {
     fn dns_moves_only_after_health() {
         let graph = rebirth(&castle()).unwrap();
         let outline = graph.outline();
-        let (_, _, needs, _) = outline.iter().find(|s| s.0 == "dns.switch").unwrap();
-        assert!(needs.contains(&"health".to_owned()));
+        let switch = outline.iter().find(|s| s.id == "dns.switch").unwrap();
+        assert!(switch.needs.contains(&"health".to_owned()));
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
         let id = format!("restore.{}", treasure.name);
         let title = format!("`{}` into {}/{}", treasure.name, treasure.namespace, treasure.claim);
         let needs = ["flux.sync", "cluster.nodes"];
-        steps.push(step(&id, &title, &needs, (60, 3600), move |e, p| restore(e, p, i)));
+        steps.push(step(&id, &title, &needs, (60, 3600), move |e, p| restore(e, p, i)).once());
         ids.push(id);
     }
     ids.push("flux.layers".into());

@@ -74,9 +74,9 @@ pub async fn plan(owner: &Owner) -> Result<ExitCode, Trouble> {
     }
     let aws = &estate.castle.cloud.aws;
     println!("A rebirth of `{}` in {} would:", estate.castle.name, aws.region);
-    for (id, title, _, budget) in skykeep_rebirth::graph(&estate.castle)?.outline() {
-        if !id.starts_with("check.") {
-            println!("  + {title:<52} {id:<18} {:>4} s", budget.as_secs());
+    for step in skykeep_rebirth::graph(&estate.castle)?.outline() {
+        if !step.id.starts_with("check.") {
+            println!("  + {:<52} {:<18} {:>4} s", step.title, step.id, step.budget.as_secs());
         }
     }
     println!("Not restored: anything that no treasure of castle.yaml names.");

@@ -49,6 +49,7 @@ fn text(event: &Event, at: Duration, last_bytes: &mut BTreeMap<String, (Instant,
     Some(match event {
         Event::Started { step, title } => format!("{clock}  ..  {step:<16} {title}"),
         Event::Note { step, text } => format!("{clock}      {step:<16} {text}"),
+        Event::Waiting { step, what, seen } => format!("{clock}      {step:<16} waits for {what}: {seen}"),
         Event::Finished { step, took, outcome } => {
             format!("{clock}  ok  {step:<16} {outcome} ({:.1} s)", took.as_secs_f64())
         }
