@@ -27,3 +27,6 @@ pack_cpio() {
 pad4() {
     truncate -s %4 "$1"
 }
+
+# Room for the owner's part on every medium, in bytes.
+personal_slot=$((1024 * 1024))
