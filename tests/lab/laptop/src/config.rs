@@ -33,11 +33,40 @@ impl Network {
     }
 }
 
+/// The program that starts the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Firmware {
+    /// OVMF, Secure Boot off.
+    Uefi,
+    /// OVMF with Secure Boot on and the keys that laptops are sold with (Microsoft's, Debian's through shim).
+    SecureBoot,
+    /// SeaBIOS: an old machine.
+    Bios,
+}
+
+/// Where the image comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// [`Config::stick`] as a USB stick.
+    Stick,
+    /// [`Config::stick`] as a CD.
+    Cd,
+    /// From the network card ([`Network::User`]): QEMU's DHCP server names `file`; what is fetched by TFTP lies in `folder`.
+    Net {
+        /// Served by TFTP.
+        folder: PathBuf,
+        /// What DHCP tells the card to fetch.
+        file: String,
+    },
+}
+
 /// What lies on the host's own disks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostDisks {
     /// A known pattern over the whole disk.
     Pattern,
+    /// The pattern, and in it what tempts a system to look: a partition table, a boot partition with loader configurations, swap, LVM.
+    Tempting,
     /// A FAT file system with this `startup.nsh`: what the firmware's shell runs when nothing else boots. For the negative control.
     ShellScript(String),
 }
@@ -59,6 +88,14 @@ pub struct Config {
     pub mac: String,
     /// Tell the firmware to boot the stick first (as a person would in the boot menu). Without it the firmware looks at all disks before.
     pub boot_stick_first: bool,
+    /// What starts the machine.
+    pub firmware: Firmware,
+    /// Where the image comes from.
+    pub medium: Medium,
+    /// Another store of UEFI variables to begin with than the firmware's own (one with a boot address, say).
+    pub variables: Option<PathBuf>,
+    /// Three more host disks: virtio, USB and an SD card.
+    pub all_kinds_of_disks: bool,
     /// What the host's disks hold.
     pub host_disks: HostDisks,
     /// Size of each host disk in MiB.
@@ -78,6 +115,10 @@ impl Config {
             network: Network::None,
             mac: "52:54:00:5b:1c:0f".into(),
             boot_stick_first: true,
+            firmware: Firmware::Uefi,
+            medium: Medium::Stick,
+            variables: None,
+            all_kinds_of_disks: false,
             host_disks: HostDisks::Pattern,
             host_disk_mib: 64,
             more: Vec::new(),
@@ -86,6 +127,24 @@ impl Config {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.work.join(name)
+    }
+
+    /// QEMU's ids of the host's disks; their files are `<id>.img`.
+    pub(crate) fn disks(&self) -> &'static [&'static str] {
+        if self.all_kinds_of_disks {
+            &["nvme", "ahci", "virtio", "usb", "sd"]
+        } else {
+            &["nvme", "ahci"]
+        }
+    }
+
+    /// The store of UEFI variables that the machine begins with.
+    pub(crate) fn variables(&self) -> PathBuf {
+        let own = match self.firmware {
+            Firmware::SecureBoot => "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+            Firmware::Uefi | Firmware::Bios => "/usr/share/OVMF/OVMF_VARS_4M.fd",
+        };
+        self.variables.clone().unwrap_or_else(|| own.into())
     }
 
     /// The whole command: QEMU paused at power-on, sockets for QMP and the serial line, no window.
@@ -101,7 +160,13 @@ impl Config {
             Ok(text.to_owned())
         };
         arg("-accel", "tcg,thread=multi".into());
-        arg("-M", "q35".into());
+        arg(
+            "-M",
+            match self.firmware {
+                Firmware::SecureBoot => "q35,smm=on".into(),
+                Firmware::Uefi | Firmware::Bios => "q35".into(),
+            },
+        );
         arg("-cpu", "max".into());
         arg("-smp", self.cpus.to_string());
         arg("-m", self.memory_mib.to_string());
@@ -119,14 +184,21 @@ impl Config {
             "-qmp",
             format!("unix:{},server=on,wait=off", file(&self.path("qmp.sock"))?),
         );
-        arg(
-            "-drive",
-            "if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd".into(),
-        );
-        arg(
-            "-drive",
-            format!("if=pflash,unit=1,format=raw,file={}", file(&self.path("vars.fd"))?),
-        );
+        let code = match self.firmware {
+            Firmware::Uefi => Some("/usr/share/OVMF/OVMF_CODE_4M.fd"),
+            Firmware::SecureBoot => Some("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"),
+            Firmware::Bios => None,
+        };
+        if let Some(code) = code {
+            arg("-drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={code}"));
+            arg(
+                "-drive",
+                format!("if=pflash,unit=1,format=raw,file={}", file(&self.path("vars.fd"))?),
+            );
+        }
+        if self.firmware == Firmware::SecureBoot {
+            arg("-global", "driver=cfi.pflash01,property=secure,value=on".into());
+        }
         arg("-device", "virtio-rng-pci".into());
         arg("-device", "qemu-xhci".into());
         arg("-device", "usb-kbd".into());
@@ -136,9 +208,15 @@ impl Config {
                 format!("if=none,id=stick,format=raw,readonly=on,file={}", file(stick)?),
             );
             let first = if self.boot_stick_first { ",bootindex=0" } else { "" };
-            arg("-device", format!("usb-storage,drive=stick,removable=on{first}"));
+            arg(
+                "-device",
+                match self.medium {
+                    Medium::Cd => format!("ide-cd,bus=ide.1,drive=stick{first}"),
+                    Medium::Stick | Medium::Net { .. } => format!("usb-storage,drive=stick,removable=on{first}"),
+                },
+            );
         }
-        for name in crate::disks::NAMES {
+        for name in self.disks() {
             arg(
                 "-drive",
                 format!(
@@ -149,6 +227,12 @@ impl Config {
         }
         arg("-device", "nvme,serial=host-nvme,drive=nvme".into());
         arg("-device", "ide-hd,bus=ide.0,drive=ahci".into());
+        if self.all_kinds_of_disks {
+            arg("-device", "virtio-blk-pci,romfile=,drive=virtio".into());
+            arg("-device", "usb-storage,drive=usb".into());
+            arg("-device", "sdhci-pci".into());
+            arg("-device", "sd-card,drive=sd".into());
+        }
         match &self.network {
             Network::Tap { tap, .. } => {
                 ensure!(
@@ -157,15 +241,25 @@ impl Config {
                 );
                 arg("-netdev", format!("tap,id=net0,ifname={tap},script=no,downscript=no"));
             }
-            Network::User => arg("-netdev", "user,id=net0".into()),
+            Network::User => {
+                let boot = match &self.medium {
+                    Medium::Net { folder, file: name } => format!(",tftp={},bootfile={name}", file(folder)?),
+                    Medium::Stick | Medium::Cd => String::new(),
+                };
+                arg("-netdev", format!("user,id=net0{boot}"));
+            }
             Network::None => arg("-nic", "none".into()),
         }
         if !matches!(self.network, Network::None) {
-            // romfile= : no PXE program in the card, which would take a second and a network boot entry.
-            arg(
-                "-device",
-                format!("virtio-net-pci,netdev=net0,romfile=,mac={}", self.mac),
-            );
+            let role = match (&self.medium, self.firmware) {
+                // A BIOS boots from the network by the program in the card (iPXE).
+                (Medium::Net { .. }, Firmware::Bios) => "bootindex=0",
+                // OVMF has its own driver.
+                (Medium::Net { .. }, _) => "romfile=,bootindex=0",
+                // romfile= : no PXE program in the card, which would take a second and a network boot entry.
+                _ => "romfile=",
+            };
+            arg("-device", format!("virtio-net-pci,netdev=net0,{role},mac={}", self.mac));
         }
         args.extend(self.more.iter().cloned());
         args.extend(["-no-reboot", "-no-shutdown", "-S"].map(str::to_owned));
@@ -208,6 +302,28 @@ mod tests {
     #[test]
     fn a_path_that_qemu_would_misread_is_refused() {
         assert!(Config::new("/a,b.img".into(), "/w".into()).command().is_err());
+    }
+
+    #[test]
+    fn secure_boot_and_bios_get_their_own_firmware() {
+        let mut config = Config::new("/s.img".into(), "/w".into());
+        config.firmware = Firmware::SecureBoot;
+        let text = line(&config);
+        assert!(text.contains("q35,smm=on") && text.contains("secboot.fd"), "{text}");
+        assert!(config.variables().ends_with("OVMF_VARS_4M.ms.fd"));
+        config.firmware = Firmware::Bios;
+        assert!(!line(&config).contains("pflash"), "{}", line(&config));
+    }
+
+    #[test]
+    fn every_disk_that_is_watched_is_also_plugged_in() {
+        let mut config = Config::new("/s.img".into(), "/w".into());
+        config.all_kinds_of_disks = true;
+        let text = line(&config);
+        assert_eq!(config.disks().len(), 5);
+        for name in config.disks() {
+            assert_eq!(text.matches(&format!("drive={name}")).count(), 1, "{name}: {text}");
+        }
     }
 
     #[test]

@@ -8,15 +8,16 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::process::Command;
 
-/// QEMU's ids of the two disks; their files are `<id>.img`.
-pub(crate) const NAMES: [&str; 2] = ["nvme", "ahci"];
-
-/// Makes both disks.
+/// Makes the disks.
 pub(crate) fn make(config: &Config) -> Result<()> {
-    for name in NAMES {
+    for name in config.disks() {
         let path = config.path(&format!("{name}.img"));
         match &config.host_disks {
             HostDisks::Pattern => pattern(&path, name, config.host_disk_mib)?,
+            HostDisks::Tempting => {
+                pattern(&path, name, config.host_disk_mib)?;
+                crate::tempting::fill(config, &path)?;
+            }
             HostDisks::ShellScript(script) => fat(config, &path, script)?,
         }
     }

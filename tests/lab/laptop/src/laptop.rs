@@ -1,6 +1,6 @@
 //! One running laptop.
 
-use crate::config::{Config, Network};
+use crate::config::{Config, Firmware, Network};
 use crate::console::Console;
 use crate::disks;
 use crate::proofs::{DiskProof, Proofs};
@@ -29,7 +29,11 @@ pub struct Laptop {
 
 impl Laptop {
     /// Fills the disks, switches on, and waits for the firmware's handover to the stick's loader, where the counters' baseline is taken.
+    /// A BIOS says nothing at its handover: there the baseline is power-on, so that not even the firmware may touch a disk.
     pub fn start(config: Config) -> Result<Self> {
+        if config.firmware == Firmware::Bios {
+            return Self::power_on(config);
+        }
         let mut laptop = Self::power_on(config)?;
         laptop.wait_for(HANDOVER, Duration::from_secs(180))?;
         laptop.qmp.call("stop", json!({}))?;
@@ -43,10 +47,10 @@ impl Laptop {
         fs::create_dir_all(&config.work)?;
         disks::make(&config)?;
         let mut hashes = BTreeMap::new();
-        for name in disks::NAMES {
-            hashes.insert(name.to_owned(), disks::hash(&config.path(&format!("{name}.img")))?);
+        for name in config.disks() {
+            hashes.insert((*name).to_owned(), disks::hash(&config.path(&format!("{name}.img")))?);
         }
-        fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", config.path("vars.fd")).context("the firmware (package ovmf)")?;
+        fs::copy(config.variables(), config.path("vars.fd")).context("the firmware (package ovmf)")?;
         for socket in ["qmp.sock", "serial.sock"] {
             // Left over from an earlier run.
             let _ = fs::remove_file(config.path(socket));
@@ -135,6 +139,15 @@ impl Laptop {
         self.config.path("console.log")
     }
 
+    /// CPU seconds that the whole machine has used so far (QEMU's own): a steadier figure than time on a busy host.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.qemu.id()))?;
+        // After the name in brackets: state is field 3, user and system ticks (1/100 s) are 14 and 15.
+        let fields = text.rsplit(')').next().unwrap_or_default();
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        Ok(Duration::from_millis(10 * ticks.sum::<Result<u64, _>>()?))
+    }
+
     /// Time since power-on.
     pub fn elapsed(&self) -> Duration {
         self.console.elapsed()
@@ -195,19 +208,19 @@ impl Laptop {
         let lasted = self.elapsed();
         end_child(&mut self.qemu);
         let mut found = Vec::new();
-        for name in disks::NAMES {
+        for name in self.config.disks() {
             found.push(DiskProof {
-                name: name.to_owned(),
+                name: (*name).to_owned(),
                 at_handover: self
                     .handover
-                    .get(name)
+                    .get(*name)
                     .copied()
                     .with_context(|| format!("no counters of {name}"))?,
                 at_end: end
-                    .get(name)
+                    .get(*name)
                     .copied()
                     .with_context(|| format!("no counters of {name}"))?,
-                sha256_before: self.hashes.get(name).cloned().unwrap_or_default(),
+                sha256_before: self.hashes.get(*name).cloned().unwrap_or_default(),
                 sha256_after: disks::hash(&self.config.path(&format!("{name}.img")))?,
             });
         }

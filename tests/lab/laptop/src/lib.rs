@@ -24,9 +24,11 @@ mod dump;
 mod laptop;
 mod proofs;
 mod qmp;
+mod tempting;
 
-pub use config::{Config, HostDisks, Network};
+pub use config::{Config, Firmware, HostDisks, Medium, Network};
 pub use dump::count_in_file;
 pub use laptop::Laptop;
 pub use proofs::{DiskProof, Proofs};
 pub use qmp::{Counters, PowerState};
+pub use tempting::TEMPTED;

@@ -1,0 +1,119 @@
+//! The boot matrix: every medium on every kind of machine, booted in QEMU to the passphrase prompt, with host disks that must stay untouched.
+//!
+//! `tests/boot/run` builds what it needs and starts this; `tests/boot/run full` writes docs/boot-matrix.md.
+
+mod cell;
+mod http;
+mod media;
+mod table;
+
+use anyhow::{Result, ensure};
+use cell::Machine;
+use clap::Parser;
+use lab_laptop::Firmware;
+use media::{KINDS, Kind, Media};
+use std::path::PathBuf;
+
+/// Boots the image's media in QEMU and proves that no host disk was touched.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder made by image/build
+    #[arg(long)]
+    build: PathBuf,
+    /// The source tree (image scripts, example castle)
+    #[arg(long)]
+    tree: PathBuf,
+    /// virt-fw-vars, for UEFI HTTP boot
+    #[arg(long)]
+    virt_fw_vars: PathBuf,
+    /// Boot every cell and write the table to this file; without it three cells that together see every loader's way
+    #[arg(long)]
+    full: Option<PathBuf>,
+    /// Boot only the cells whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let work = tempfile::Builder::new().prefix("skykeep-boot-").tempdir()?;
+    let personal = media::owners_part(&arguments.tree, work.path())?;
+    let media = Media::make(&arguments.tree, &arguments.build, &personal, work.path())?;
+    let mut outcomes = Vec::new();
+    for plan in if arguments.full.is_some() { all() } else { few() } {
+        let name = plan.name();
+        if !name.contains(&arguments.only) {
+            continue;
+        }
+        let shown = match cell::impossible(plan.kind, plan.machine.firmware) {
+            Some(why) => table::Outcome::Impossible(why),
+            None => {
+                let folder = work.path().join(name.replace(' ', "-"));
+                match cell::boot(&media, &arguments.virt_fw_vars, plan.kind, &plan.machine, folder) {
+                    Ok(shown) => table::Outcome::Prompt(shown),
+                    Err(e) => table::Outcome::Failed(format!("{e:#}")),
+                }
+            }
+        };
+        println!("{name:40} {}", shown.line());
+        outcomes.push((plan, shown));
+    }
+    if let Some(file) = &arguments.full {
+        std::fs::write(file, table::markdown(&outcomes))?;
+        println!("written: {}", file.display());
+    }
+    let failed = outcomes
+        .iter()
+        .filter(|(_, outcome)| matches!(outcome, table::Outcome::Failed(_)))
+        .count();
+    ensure!(!outcomes.is_empty(), "no cell has that name");
+    ensure!(failed == 0, "{failed} of {} cells failed", outcomes.len());
+    Ok(())
+}
+
+/// One cell to boot.
+pub struct Plan {
+    kind: Kind,
+    machine: Machine,
+}
+
+impl Plan {
+    fn new(kind: Kind, firmware: Firmware, chosen: bool) -> Self {
+        let machine = Machine {
+            firmware,
+            chosen,
+            mib: 1024,
+        };
+        Plan { kind, machine }
+    }
+
+    fn name(&self) -> String {
+        let menu = if self.machine.chosen { "" } else { " unchosen" };
+        format!("{:?} {:?}{menu}", self.kind, self.machine.firmware)
+    }
+}
+
+const FIRMWARES: [Firmware; 3] = [Firmware::SecureBoot, Firmware::Uefi, Firmware::Bios];
+
+/// Every cell; and the two UEFI ones in which nobody chose the medium, so that the firmware opened every disk before.
+fn all() -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for kind in KINDS {
+        for firmware in FIRMWARES {
+            plans.push(Plan::new(kind, firmware, true));
+        }
+    }
+    for kind in [Kind::Stick, Kind::FatStick, Kind::Cd] {
+        plans.push(Plan::new(kind, Firmware::SecureBoot, false));
+    }
+    plans
+}
+
+/// The signed loaders from a stick with every disk open before, the BIOS loader from a CD, the network loader.
+fn few() -> Vec<Plan> {
+    vec![
+        Plan::new(Kind::Stick, Firmware::SecureBoot, false),
+        Plan::new(Kind::Cd, Firmware::Bios, true),
+        Plan::new(Kind::Pxe, Firmware::SecureBoot, true),
+    ]
+}

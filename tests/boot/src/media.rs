@@ -1,0 +1,123 @@
+//! The media of one build, made by the image scripts the way an owner would make them.
+
+use anyhow::{Context, Result, ensure};
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// One way in which the image reaches a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The hybrid file written onto a stick, byte for byte.
+    Stick,
+    /// The files of the ISO copied onto a FAT stick.
+    FatStick,
+    /// The hybrid file as a CD.
+    Cd,
+    /// TFTP: shim and grub (UEFI), or iPXE (BIOS).
+    Pxe,
+    /// HTTP: the firmware's own HTTP boot (UEFI), or iPXE (BIOS).
+    Http,
+}
+
+/// All of them, in the order of the table.
+pub const KINDS: [Kind; 5] = [Kind::Stick, Kind::FatStick, Kind::Cd, Kind::Pxe, Kind::Http];
+
+impl Kind {
+    /// As the table's row says it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::Stick => "stick (the ISO file, written byte for byte)",
+            Kind::FatStick => "FAT stick (the ISO's files, copied)",
+            Kind::Cd => "CD (the same ISO file)",
+            Kind::Pxe => "network, TFTP (PXE)",
+            Kind::Http => "network, HTTP",
+        }
+    }
+}
+
+/// Where everything lies.
+pub struct Media {
+    /// The hybrid file.
+    pub iso: PathBuf,
+    /// A FAT disk with the files of the ISO.
+    pub fat: PathBuf,
+    /// What TFTP and HTTP serve.
+    pub net: PathBuf,
+}
+
+impl Media {
+    /// Makes all media of `build` (a folder of image/build), with this owner's part, in `work`.
+    pub fn make(tree: &Path, build: &Path, personal: &Path, work: &Path) -> Result<Self> {
+        let media = Media {
+            iso: work.join("skykeep.iso"),
+            fat: work.join("fat.img"),
+            net: work.join("net"),
+        };
+        let script = |name: &str, out: &Path| run(Command::new(tree.join(name)).arg(build).arg(out).arg(personal));
+        script("image/stick", &media.iso)?;
+        script("image/netboot", &media.net)?;
+        fat_stick(&media.iso, &media.fat, work)?;
+        Ok(media)
+    }
+}
+
+/// Packs an owner's part that is good enough to be asked for a passphrase.
+pub fn owners_part(tree: &Path, work: &Path) -> Result<PathBuf> {
+    let folder = work.join("owner");
+    fs::create_dir_all(&folder)?;
+    fs::copy(tree.join("tests/castle/castle.yaml"), folder.join("castle.yaml"))?;
+    let lock = r#"{"version": 1, "kubernetes": "v1.36.3", "artifacts": [], "images": []}"#;
+    fs::write(folder.join("castle.lock"), lock)?;
+    fs::write(folder.join("vault.skv"), "not opened in these tests")?;
+    let out = work.join("personal.cpio");
+    run(Command::new(tree.join("image/personal")).arg(&folder).arg(&out))?;
+    Ok(out)
+}
+
+/// What a person does with a stick as it is sold: one FAT32 partition, the files of the ISO dragged onto it.
+fn fat_stick(iso: &Path, out: &Path, work: &Path) -> Result<()> {
+    const SECTORS: u32 = 256 * 1024 * 1024 / 512;
+    const START: u32 = 2048;
+    let tree = work.join("iso-files");
+    run(Command::new("xorriso")
+        .args(["-osirrox", "on", "-indev"])
+        .arg(iso)
+        .args(["-extract", "/"])
+        .arg(&tree))?;
+    let part = work.join("fat.part");
+    File::create(&part)?.set_len(u64::from(SECTORS - START) * 512)?;
+    run(Command::new("mkfs.vfat").args(["-F", "32"]).arg(&part))?;
+    let mut copy = Command::new("mcopy");
+    copy.args(["-s", "-m", "-i"]).arg(&part);
+    for entry in fs::read_dir(&tree)? {
+        copy.arg(entry?.path());
+    }
+    run(copy.arg("::/"))?;
+    // One entry of an MBR partition table: not active, FAT32 with LBA addresses.
+    let mut mbr = vec![0; 446];
+    mbr.extend([0, 0xff, 0xff, 0xff, 0x0c, 0xff, 0xff, 0xff]);
+    mbr.extend(START.to_le_bytes());
+    mbr.extend((SECTORS - START).to_le_bytes());
+    mbr.resize(510, 0);
+    mbr.extend([0x55, 0xaa]);
+    let mut disk = File::create(out)?;
+    disk.write_all(&mbr)?;
+    disk.seek(SeekFrom::Start(u64::from(START) * 512))?;
+    std::io::copy(&mut File::open(&part)?, &mut disk)?;
+    run(Command::new("chmod").args(["-R", "u+w"]).arg(&tree))?;
+    fs::remove_dir_all(&tree)?;
+    fs::remove_file(&part).context("the partition's file")
+}
+
+/// Runs a program that must succeed.
+pub fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}
