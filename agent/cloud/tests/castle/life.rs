@@ -268,3 +268,16 @@ async fn what_a_node_printed_is_read_while_it_lives_and_after_its_end() {
     cloud.destroy(soon(), &progress).await.unwrap();
     assert_eq!(cloud.console(&nodes[1], 1).await.unwrap().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_castle_stands_and_falls_at_a_cloud_as_slow_as_aws_fifteen_times_faster() {
+    let config = Config {
+        delays: Delays::recorded().faster(15),
+        ..Config::default()
+    };
+    let stage = stage_with(config).await;
+    let cloud = stage.cloud(SECRET);
+    stage.build(&cloud).await.unwrap();
+    cloud.destroy(soon(), &Progress::silent()).await.unwrap();
+    assert_eq!(stage.double.inventory(), Vec::<String>::new());
+}

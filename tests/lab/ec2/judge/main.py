@@ -13,5 +13,6 @@ import compute  # noqa: E402, F401
 import balancers  # noqa: E402, F401
 import trouble  # noqa: E402, F401
 import destroy  # noqa: E402, F401
+import cli  # noqa: E402, F401
 
 sys.exit(1 if lib.run() else 0)

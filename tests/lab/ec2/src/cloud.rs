@@ -1,7 +1,7 @@
 //! The cloud: its state, its log, its faults, and the thread that keeps the backend in step.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -176,9 +176,15 @@ impl Cloud {
 
     fn launch(&self, spec: crate::backend::InstanceSpec) {
         let (id, vpc) = (spec.id.clone(), spec.vpc_id.clone());
+        let (began, pending) = (
+            Instant::now(),
+            self.cfg.delays.of(self.cfg.delays.instance_running, &id),
+        );
         // The network must know the address before the machine has its first packet.
         self.push();
         let result = self.backend.launch(spec);
+        // The machine boots meanwhile; AWS shows it as pending for its own time.
+        std::thread::sleep(pending.saturating_sub(began.elapsed()));
         let mut st = lock(&self.state);
         let wanted = st.instances.get(&id).is_some_and(|i| i.life == Life::Pending);
         if result.is_ok() && !wanted {
@@ -206,6 +212,7 @@ impl Cloud {
 
     /// An instance counts as terminated only when the backend says so.
     fn terminate(&self, id: &str) {
+        std::thread::sleep(self.cfg.delays.of(self.cfg.delays.instance_gone, id));
         for _ in 0..10 {
             match self.backend.terminate(id) {
                 Ok(()) => {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::delays::Delays;
+
 /// A pair of keys and whom it belongs to.
 #[derive(Debug, Clone)]
 pub struct Credential {
@@ -69,19 +71,6 @@ pub struct Quotas {
     pub vpcs: usize,
     /// Virtual processors of running instances.
     pub vcpus: i64,
-}
-
-/// How long the cloud takes for what it does by itself.
-#[derive(Debug, Clone)]
-pub struct Delays {
-    /// Load balancer: provisioning until active.
-    pub balancer_active: Duration,
-    /// Load balancer: deleted until its interfaces are gone and its addresses free.
-    pub balancer_gone: Duration,
-    /// How long a terminated instance stays visible.
-    pub terminated_visible: Duration,
-    /// How long a deregistered target drains.
-    pub draining: Duration,
 }
 
 /// The cloud's configuration. `Config::default()` is the laboratory's.
@@ -159,12 +148,7 @@ impl Default for Config {
                 vpcs: 5,
                 vcpus: 64,
             },
-            delays: Delays {
-                balancer_active: Duration::from_secs(2),
-                balancer_gone: Duration::from_secs(2),
-                terminated_visible: Duration::from_secs(600),
-                draining: Duration::from_secs(2),
-            },
+            delays: Delays::bare(),
             skew: Duration::from_secs(300),
             record: None,
         }

@@ -8,6 +8,7 @@ mod backend;
 mod cloud;
 mod config;
 mod ctx;
+mod delays;
 mod ec2;
 mod elb;
 mod error;
@@ -27,7 +28,8 @@ mod xml;
 
 pub use backend::{Backend, Balancer, HealthCheck, InstanceRules, InstanceSpec, Listener, Protocol, Rule};
 pub use cloud::Cloud;
-pub use config::{Config, Credential, Delays, IMAGE, Image, InstanceType, Quotas};
+pub use config::{Config, Credential, IMAGE, Image, InstanceType, Quotas};
+pub use delays::Delays;
 pub use error::Service;
 pub use faults::{Fault, Faults};
 pub use log::Call;

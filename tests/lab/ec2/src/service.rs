@@ -162,7 +162,7 @@ impl Cloud {
         });
         let pause = match fault {
             Some(Fault::Slow(time)) => time,
-            _ => Duration::ZERO,
+            _ => self.cfg.delays.of_call(&action, &id),
         };
         let lost = matches!(fault, Some(Fault::LostRequest | Fault::LostReply));
         let response = match result.filter(|_| !lost) {
@@ -233,7 +233,7 @@ impl Cloud {
             who,
             backend: self.backend.as_ref(),
             effects: Vec::new(),
-            window: self.faults().window(),
+            window: self.faults().window().max(self.cfg.delays.invisible),
         };
         self.act(ctx, dry, |ctx| match service {
             Service::Ec2 => ec2::call(ctx, action),

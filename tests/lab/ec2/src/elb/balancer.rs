@@ -151,7 +151,7 @@ pub fn create(ctx: &mut Ctx) -> Result<String> {
     let (vpc, legs) = legs(ctx, &name, &scheme, &wishes, &groups)?;
     let arn = arn(ctx, &format!("loadbalancer/net/{name}"));
     let end = arn.rsplit('/').next().unwrap_or_default();
-    let delay = SignedDuration::try_from(ctx.cfg.delays.balancer_active).unwrap_or_default();
+    let delay = SignedDuration::try_from(ctx.cfg.delays.of(ctx.cfg.delays.balancer_active, &arn)).unwrap_or_default();
     let flags = [
         ("access_logs.s3.enabled", "false"),
         ("deletion_protection.enabled", "false"),
@@ -338,7 +338,8 @@ pub fn delete(ctx: &mut Ctx) -> Result<String> {
             format!("Load balancer '{arn}' cannot be deleted because deletion protection is enabled"),
         ));
     }
-    let until = ctx.now + SignedDuration::try_from(ctx.cfg.delays.balancer_gone).unwrap_or_default();
+    let until =
+        ctx.now + SignedDuration::try_from(ctx.cfg.delays.of(ctx.cfg.delays.balancer_gone, &arn)).unwrap_or_default();
     let st = &mut ctx.st;
     let gone: Vec<String> = st
         .listeners
