@@ -32,6 +32,9 @@ pub struct Object {
     pub bytes: Bytes,
     /// Its entity tag, with quotes, as `If-Match` wants it back.
     pub etag: String,
+    /// How long ago it was written, in whole seconds by the store's own clock (`Date` less `Last-Modified`); `None` when
+    /// the store does not say.
+    pub age: Option<Duration>,
 }
 
 /// An object without its content.
@@ -98,6 +101,11 @@ impl Answer {
             .to_owned()
     }
 
+    fn age(&self) -> Option<Duration> {
+        let date = |name| httpdate::parse_http_date(self.headers.get(name)?.to_str().ok()?).ok();
+        date(header::DATE)?.duration_since(date(header::LAST_MODIFIED)?).ok()
+    }
+
     fn refusal(&self, action: &str) -> AwsError {
         // Several buckets, with keys of their own, take part in a rebirth: which one refused is half of the answer.
         let action = format!("{action} in the S3 bucket `{}`", self.bucket);
@@ -149,6 +157,7 @@ impl S3 {
             return Ok(self.head(key).await?.map(|h| Object {
                 bytes: Bytes::new(),
                 etag: h.etag,
+                age: None,
             }));
         }
         let mut headers = HeaderMap::new();
@@ -334,6 +343,7 @@ impl S3 {
         if answer.status.is_success() {
             return Ok(Some(Object {
                 etag: answer.etag(),
+                age: answer.age(),
                 bytes: answer.body,
             }));
         }

@@ -9,9 +9,20 @@ pub enum RebirthError {
     LeaseHeld {
         /// Who: a random id of that run.
         holder: String,
-        /// Until when it is valid, RFC 3339.
-        until: String,
+        /// Where it comes from.
+        from: String,
+        /// Since when it has it, RFC 3339.
+        since: String,
     },
+    /// What was typed to take a castle over is not its name.
+    OtherCastle {
+        /// What was typed.
+        typed: String,
+        /// What it is called.
+        castle: String,
+    },
+    /// The lease may still be ours, but the store does not say so.
+    LeaseUnsure(String),
     /// The lease was ours and is not any more.
     LeaseLost(String),
     /// The lease object is not what we wrote.
@@ -38,7 +49,9 @@ impl Explain for RebirthError {
     fn what(&self) -> String {
         match self {
             RebirthError::LeaseHeld { .. } => "Another rebirth of this castle is at work".into(),
+            RebirthError::OtherCastle { .. } => "Nothing was taken over".into(),
             RebirthError::LeaseLost(_) => "The lease of this castle was lost".into(),
+            RebirthError::LeaseUnsure(_) => "The lease of this castle could not be renewed".into(),
             RebirthError::LeaseUnreadable(_) => "The lease of this castle can't be read".into(),
             RebirthError::Unhealthy { url, .. } => format!("{url} does not answer as it should"),
             RebirthError::LockMismatch { .. } => "castle.yaml and castle.lock do not fit together".into(),
@@ -48,8 +61,15 @@ impl Explain for RebirthError {
 
     fn why(&self) -> String {
         match self {
-            RebirthError::LeaseHeld { holder, until } => format!("run {holder} holds the lease until {until}"),
-            RebirthError::LeaseLost(seen) | RebirthError::LeaseUnreadable(seen) => seen.clone(),
+            RebirthError::LeaseHeld { holder, from, since } => {
+                format!("run {holder} {from} has held the lease since {since} and keeps renewing it")
+            }
+            RebirthError::OtherCastle { typed, castle } => {
+                format!("the castle here is called `{castle}`, not `{typed}`")
+            }
+            RebirthError::LeaseLost(seen) | RebirthError::LeaseUnsure(seen) | RebirthError::LeaseUnreadable(seen) => {
+                seen.clone()
+            }
             RebirthError::Unhealthy { seen, .. } => seen.clone(),
             RebirthError::LockMismatch { castle, lock } => {
                 format!("castle.yaml wants Kubernetes {castle}, castle.lock was made for {lock}")
@@ -61,10 +81,16 @@ impl Explain for RebirthError {
     fn remedy(&self) -> String {
         match self {
             RebirthError::LeaseHeld { .. } => {
-                "Let it finish, or stop it; when it no longer renews its lease, start again here.".into()
+                "Let it finish, or stop it there. If that can't be done, take the castle over from here: type its name when asked, \
+                 or say `--take-over NAME`."
+                    .into()
+            }
+            RebirthError::OtherCastle { .. } => "Type the name of the castle that is to be taken over.".into(),
+            RebirthError::LeaseUnsure(_) => {
+                "Check that the state bucket can be reached from here; what waits for it goes on by itself.".into()
             }
             RebirthError::LeaseLost(_) => {
-                "Nothing more was changed from here. See what runs elsewhere with `skykeep status`.".into()
+                "Nothing more is changed from here. See what runs elsewhere with `skykeep status`.".into()
             }
             RebirthError::LeaseUnreadable(_) => {
                 "Look at the object lease.json in the state bucket; restore an older version of it, or delete it when \
@@ -80,6 +106,6 @@ impl Explain for RebirthError {
     }
 
     fn is_transient(&self) -> bool {
-        matches!(self, RebirthError::Unhealthy { .. } | RebirthError::LeaseHeld { .. })
+        matches!(self, RebirthError::Unhealthy { .. } | RebirthError::LeaseUnsure(_))
     }
 }

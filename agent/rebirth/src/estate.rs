@@ -3,8 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::Ipv4Addr,
-    sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use kube::Client;
@@ -12,7 +14,7 @@ use skykeep_aws::{Credentials, S3};
 use skykeep_cloud::{AwsCloud, Cloud, Entry, Instance, Network};
 use skykeep_cluster::{Pki, pki::AdminIdentity};
 use skykeep_core::{
-    Generation, Secret, Tags, Trouble,
+    Explained, Generation, Secret, Tags, Trouble,
     castle::{Castle, SecretRef},
     http::Trust,
     lock::Lock,
@@ -22,11 +24,14 @@ use skykeep_dns::Zone;
 use skykeep_gitops::Repository;
 use skykeep_secrets::Secrets;
 use skykeep_vault::Vault;
+use tokio::sync::watch;
 
-use crate::{error::RebirthError, lease::Lease};
-
-/// How long one whole HTTP request may take.
-const REQUEST: Duration = Duration::from_secs(60);
+use crate::{
+    error::RebirthError,
+    journal::Journal,
+    launch::Launch,
+    lease::{BootClock, Claim, LONGEST_REQUEST, Lease, Taker},
+};
 
 /// A value that one step gives and later ones take.
 pub struct Slot<T>(OnceLock<T>, &'static str);
@@ -65,6 +70,10 @@ pub struct Estate {
     pub s3: Arc<S3>,
     /// This run.
     pub run: String,
+    /// Whether a person has said that the lease is to be taken from whoever holds it.
+    take_over: AtomicBool,
+    /// Says why this run has to stop, once somebody wants it to.
+    pub stop: watch::Sender<Option<Explained>>,
     /// The lease.
     pub lease: Slot<Lease>,
     /// The generation.
@@ -83,10 +92,10 @@ pub struct Estate {
     pub entry: Slot<Entry>,
     /// The cluster's keys.
     pub pki: Slot<Pki>,
-    /// User data of every node, in the order of the plan.
-    pub user_data: Slot<Vec<(String, Vec<u8>)>>,
-    /// The marks of the nodes' sealed plans in the state bucket, by node.
-    pub plans: Slot<BTreeMap<String, String>>,
+    /// The journal of the generation.
+    pub journal: Slot<Journal>,
+    /// How each node is launched, by name.
+    pub launches: std::sync::Mutex<BTreeMap<String, Launch>>,
     /// Nodes as they were launched or adopted.
     pub launched: std::sync::Mutex<Vec<Instance>>,
     /// Nodes that run, with their public addresses.
@@ -110,7 +119,7 @@ impl Estate {
             let (castle, lock) = (castle.cluster.kubernetes, lock.kubernetes);
             return Err(RebirthError::LockMismatch { castle, lock }.into());
         }
-        let http = trust.http(REQUEST)?;
+        let http = trust.http(LONGEST_REQUEST)?;
         let from_vault = |path: &str| vault.get(path).map(Secret::duplicate);
         let infisical = castle.secrets.infisical.as_ref();
         let secrets = skykeep_secrets::resolve(&castle.secret_refs(), from_vault, infisical, &http).await?;
@@ -126,6 +135,8 @@ impl Estate {
         Ok(Estate {
             s3: Arc::new(s3),
             run: crate::lease::run_id()?,
+            take_over: AtomicBool::new(false),
+            stop: watch::Sender::new(None),
             castle,
             lock,
             trust,
@@ -141,8 +152,8 @@ impl Estate {
             network: Slot::named("the network"),
             entry: Slot::named("the entry"),
             pki: Slot::named("the cluster's keys"),
-            user_data: Slot::named("the nodes' user data"),
-            plans: Slot::named("the nodes' sealed plans"),
+            journal: Slot::named("the journal"),
+            launches: std::sync::Mutex::default(),
             launched: std::sync::Mutex::new(Vec::new()),
             nodes: Slot::named("the running nodes"),
             admin: Slot::named("the administrator's certificate"),
@@ -160,6 +171,40 @@ impl Estate {
         };
         let cloud = AwsCloud::new(self.http.clone(), credentials, aws, tags, None);
         Ok(Box::new(if resuming { cloud.resuming() } else { cloud }))
+    }
+
+    /// A person wants the lease from whoever holds it, and has typed the castle's name to say so.
+    pub fn take_over(&self, typed: &str) -> Result<(), RebirthError> {
+        if typed.trim() != self.castle.name {
+            return Err(RebirthError::OtherCastle {
+                typed: typed.trim().to_owned(),
+                castle: self.castle.name.clone(),
+            });
+        }
+        self.take_over.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Who we are to the lease.
+    pub fn taker(&self) -> Taker<'_> {
+        let from = match self.seen_from.get() {
+            Ok(address) => format!("from {address}"),
+            Err(_) => "from an unknown address".to_owned(),
+        };
+        let any = self.take_over.load(Ordering::SeqCst);
+        Taker {
+            store: self.s3.clone(),
+            clock: Arc::new(BootClock),
+            castle: &self.castle.name,
+            run: &self.run,
+            from,
+            claim: if any { Claim::Any } else { Claim::Free },
+        }
+    }
+
+    /// The key of what we leave sealed in the state bucket.
+    pub fn journal_key(&self) -> Secret {
+        skykeep_vault::derive_lasting(self.vault.root(), "journal")
     }
 
     /// 32 bytes for one purpose of this generation; an entry `override/<label>` of the vault wins.
@@ -202,31 +247,4 @@ pub fn credentials(secrets: &Secrets, id: &SecretRef, key: &SecretRef) -> Result
     let id_text = secrets.get(id)?;
     let id_text = id_text.expose_str().unwrap_or_default().trim().to_owned();
     Ok(Arc::new(Credentials::new(id_text, secrets.get(key)?.duplicate())))
-}
-
-/// Which try at a node this is, from 1, and when its presigned URL begins: the same on every laptop for 45 minutes.
-pub fn attempt(generation: &Generation, now: SystemTime) -> (u32, SystemTime) {
-    const EACH: u64 = 45 * 60;
-    let began = u64::try_from(generation.began()).unwrap_or_default();
-    let now = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map(|d| d.as_secs())
-        .unwrap_or_default();
-    let passed = now.saturating_sub(began) / EACH;
-    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(began.saturating_add(passed.saturating_mul(EACH)));
-    (u32::try_from(passed).unwrap_or(u32::MAX).saturating_add(1), start)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_laptop_presigns_with_the_same_date_for_45_minutes() {
-        let generation = Generation::new(1_700_000_000_000, 7);
-        let at = |s: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + s);
-        assert_eq!(attempt(&generation, at(0)), (1, at(0)));
-        assert_eq!(attempt(&generation, at(2699)), (1, at(0)));
-        assert_eq!(attempt(&generation, at(2700)), (2, at(2700)));
-    }
 }

@@ -7,16 +7,19 @@ pub mod engine;
 mod error;
 mod estate;
 mod health;
+pub mod journal;
+mod launch;
 pub mod lease;
 mod records;
 mod sealed;
 mod status;
 mod steps;
+pub mod store;
 mod treasure;
 
 use std::{sync::Arc, time::Duration};
 
-use skykeep_core::{Deadline, Progress, Trouble, castle::Castle};
+use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle};
 
 pub use error::RebirthError;
 pub use estate::Estate;
@@ -51,10 +54,9 @@ pub async fn apply(estate: Arc<Estate>, progress: Progress) -> Result<Applied, T
         return Ok(Applied::NothingToDo(now));
     }
     let graph = steps::rebirth(&estate.castle)?;
-    let report = tokio::select! {
-        report = graph.run(estate.clone(), progress.clone()) => report,
-        trouble = keep_renewing(&estate) => return Err(trouble),
-    };
+    let run = graph.run_until(estate.clone(), progress.clone(), told_to_stop(&estate));
+    let may = || estate.lease.get().map_or(true, Lease::lets_work);
+    let report = lease::only_while(may, run).await;
     if let Ok(lease) = estate.lease.get() {
         if let Err(trouble) = records::keep(&estate, &report).await {
             progress.note(format!("the report was not kept: {}", trouble.explained().why));
@@ -67,41 +69,45 @@ pub async fn apply(estate: Arc<Estate>, progress: Progress) -> Result<Applied, T
     Ok(Applied::Ran(report))
 }
 
-/// Renews the lease while steps run; ends only when it is lost.
-async fn keep_renewing(estate: &Estate) -> Trouble {
-    loop {
-        tokio::time::sleep(lease::TERM / 3).await;
-        let Ok(lease) = estate.lease.get() else { continue };
-        match lease.renew(None).await {
-            Err(trouble) if !trouble.is_transient() => return trouble,
-            _ => {}
+/// Ends when this run must stop: the lease is lost, or a person wants it.
+async fn told_to_stop(estate: &Estate) -> Explained {
+    let mut stop = estate.stop.subscribe();
+    let lost = async {
+        loop {
+            if let Ok(lease) = estate.lease.get() {
+                return lease.lost().await;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    };
+    tokio::select! {
+        trouble = lost => trouble.explained(),
+        Ok(why) = stop.wait_for(Option::is_some) => why.clone().unwrap_or_else(|| Explained {
+            what: "The run was stopped".into(),
+            why: "somebody asked for it".into(),
+            remedy: "Start again: it goes on from here.".into(),
+        }),
     }
 }
 
 /// Takes down exactly what the castle's generation created. Returns how many things there were.
 pub async fn destroy(estate: Arc<Estate>, progress: Progress) -> Result<usize, Trouble> {
-    let Some((record, _)) = lease::peek(&estate.s3, &estate.castle.name).await? else {
-        return Ok(0);
-    };
-    if record.state == Phase::Destroyed {
+    let found = lease::peek(&*estate.s3, &estate.castle.name).await?;
+    if found.is_none_or(|f| f.record.state == Phase::Destroyed && f.record.released) {
         return Ok(0);
     }
-    let deadline = Deadline::after(Duration::from_secs(140));
-    let (lease, _) = Lease::take(estate.s3.clone(), &estate.castle.name, &estate.run, deadline).await?;
-    let generation = lease.generation().await;
+    let deadline = Deadline::after(Duration::from_secs(200));
+    let (lease, _) = estate.taker().take(deadline, &progress).await?;
+    let generation = lease.generation();
     estate.generation.give(generation);
-    estate.lease.give(lease);
     let cloud = estate.cloud_for(generation, true)?;
     let things = cloud.inventory().await?.len();
-    tokio::select! {
-        done = cloud.destroy(Deadline::after(Duration::from_secs(1800)), &progress) => done?,
-        trouble = keep_renewing(&estate) => return Err(trouble),
-    }
+    let taken_down = cloud.destroy(Deadline::after(Duration::from_secs(1800)), &progress);
+    lease.hold(taken_down).await??;
     let prefix = format!("{}/nodes/{generation}/", estate.castle.name);
     for entry in estate.s3.list(&prefix).await? {
         estate.s3.delete(&entry.key).await?;
     }
-    estate.lease.get()?.release(Some(Phase::Destroyed)).await?;
+    lease.release(Some(Phase::Destroyed)).await?;
     Ok(things)
 }

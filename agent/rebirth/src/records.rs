@@ -42,10 +42,10 @@ pub(crate) async fn keep(estate: &Estate, report: &Report) -> Result<(), Trouble
 
 /// The newest report of the castle's present generation, if there is one. Changes nothing.
 pub async fn last_report(estate: &Estate) -> Result<Option<Kept>, Trouble> {
-    let Some((record, _)) = lease::peek(&estate.s3, &estate.castle.name).await? else {
+    let Some(found) = lease::peek(&*estate.s3, &estate.castle.name).await? else {
         return Ok(None);
     };
-    let folder = folder(estate, &record.generation);
+    let folder = folder(estate, &found.record.generation);
     let names = estate.s3.list(&folder).await?.into_iter().map(|entry| entry.key);
     let Some(name) = names.max() else { return Ok(None) };
     let Some(object) = estate.s3.get(&name).await? else {

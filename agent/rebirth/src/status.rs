@@ -36,9 +36,7 @@ impl Status {
 
 /// Looks at lease, cloud and health.
 pub async fn status(estate: &Estate) -> Result<Status, Trouble> {
-    let lease = lease::peek(&estate.s3, &estate.castle.name)
-        .await?
-        .map(|(record, _)| record);
+    let lease = lease::peek(&*estate.s3, &estate.castle.name).await?.map(|f| f.record);
     let mut things = Vec::new();
     let mut missing_nodes = Vec::new();
     if let Some(record) = lease.as_ref().filter(|r| r.state != Phase::Destroyed) {

@@ -47,12 +47,12 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
 }
 
 async fn state(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
-    Ok(match lease::peek(&estate.s3, &estate.castle.name).await? {
+    Ok(match lease::peek(&*estate.s3, &estate.castle.name).await? {
         None => "no generation has ever been born".into(),
-        Some((r, _)) => format!(
+        Some(found) => format!(
             "generation {} is {}",
-            r.generation,
-            match r.state {
+            found.record.generation,
+            match found.record.state {
                 Phase::Building => "being built",
                 Phase::Alive => "alive",
                 Phase::Destroyed => "destroyed",
@@ -62,8 +62,8 @@ async fn state(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 }
 
 async fn cloud(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
-    let found = lease::peek(&estate.s3, &estate.castle.name).await?;
-    let generation = found.map_or_else(|| skykeep_core::Generation::new(0, 0), |(r, _)| r.generation);
+    let found = lease::peek(&*estate.s3, &estate.castle.name).await?;
+    let generation = found.map_or_else(|| skykeep_core::Generation::new(0, 0), |f| f.record.generation);
     let seen = estate.cloud_for(generation, false)?.preflight(&progress).await?;
     for warning in &seen.warnings {
         progress.note(warning.clone());

@@ -1,30 +1,19 @@
 //! Lease, network, entry and machines.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use ipnet::Ipv4Net;
-use skykeep_aws::{Condition, Put};
-use skykeep_cluster::{Pki, cry::mark, plan::Blueprint, seal, seal::NodeId, user_data::user_data};
-use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle};
+use skykeep_cloud::CloudError;
+use skykeep_cluster::Pki;
+use skykeep_core::{Deadline, Explain, Progress, Trouble, castle::Castle};
 
 use super::step;
-use crate::{
-    engine::Step,
-    estate::{Estate, attempt},
-    lease::Lease,
-};
-
-/// A sealed node plan can be fetched for this long.
-const BLOB_LIFE: Duration = Duration::from_secs(60 * 60);
+use crate::{engine::Step, estate::Estate, journal::Journal, launch};
 
 pub(super) fn steps(castle: &Castle, checks: &[String]) -> Vec<Step<Estate>> {
     let checks: Vec<&str> = checks.iter().map(String::as_str).collect();
     let mut steps = vec![
-        step("lease", "the lease of the castle", &checks, (1, 150), lease),
+        step("lease", "the lease of the castle", &checks, (1, 360), lease).once(),
         step("cloud.network", "network, zones, rules", &["lease"], (6, 300), network),
         step("cloud.entry", "the public entry", &["cloud.network"], (4, 300), entry),
         step(
@@ -67,9 +56,9 @@ pub(super) fn steps(castle: &Castle, checks: &[String]) -> Vec<Step<Estate>> {
 }
 
 async fn lease(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
-    let deadline = Deadline::after(Duration::from_secs(140));
-    let (lease, new) = Lease::take(estate.s3.clone(), &estate.castle.name, &estate.run, deadline).await?;
-    let generation = lease.generation().await;
+    let deadline = Deadline::after(Duration::from_secs(200));
+    let (lease, new) = estate.taker().take(deadline, &progress).await?;
+    let generation = lease.generation();
     estate.generation.give(generation);
     estate.cloud.give(estate.cloud_for(generation, !new)?);
     estate.lease.give(lease);
@@ -103,52 +92,22 @@ async fn entry(estate: Arc<Estate>, progress: Progress) -> Result<String, Troubl
     Ok(addresses.join(", "))
 }
 
-/// Derives the cluster's keys and puts one sealed plan per node into the state bucket. Same root, same generation, same
-/// quarter of time: same bytes, on any laptop.
+/// Derives the cluster's keys, reads the journal, and puts one sealed plan per node into the state bucket.
 async fn plans(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let generation = estate.generation.get()?;
-    let derive = |label: &str| estate.derive(generation, label);
-    let pki = Pki::derive(&estate.castle.name, generation, &derive)?;
-    let nodes = estate.planned();
-    let blueprint = Blueprint {
-        castle: &estate.castle,
-        lock: &estate.lock,
-        generation,
-        pki: &pki,
-        nodes: &nodes,
-    };
-    let agent = estate.lock.artifact("skykeep")?;
-    let (attempt, from) = attempt(generation, SystemTime::now());
-    let (mut all, mut marks) = (Vec::new(), BTreeMap::new());
-    for node in &nodes {
-        let id = NodeId::new(&estate.castle.name, generation, &node.name, attempt);
-        let blob = seal::seal(&blueprint.node_plan(&node.name)?, &id, &derive)?;
-        marks.insert(node.name.clone(), mark(&blob));
-        let key = format!("{}/nodes/{generation}/{}-{attempt}", estate.castle.name, node.name);
-        match estate.s3.put(&key, blob, Condition::Always).await? {
-            Put::Done { .. } => {}
-            other => return Err(refused(&key, &format!("{other:?}")).into()),
-        }
-        let url = estate.s3.presign_get(&key, from, BLOB_LIFE)?;
-        all.push((
-            node.name.clone(),
-            user_data(agent, &url, &id.key(&derive), &id)?.into_bytes(),
-        ));
-    }
-    let now = jiff::Timestamp::now().as_second();
-    estate.admin.give(pki.admin(now)?);
+    let pki = Pki::derive(&estate.castle.name, generation, &|label: &str| {
+        estate.derive(generation, label)
+    })?;
+    estate.admin.give(pki.admin(jiff::Timestamp::now().as_second())?);
     estate.pki.give(pki);
-    estate.user_data.give(all);
-    estate.plans.give(marks);
-    Ok(format!("{} plans sealed, attempt {attempt}", nodes.len()))
-}
-
-fn refused(key: &str, why: &str) -> Explained {
-    Explained {
-        what: format!("The state bucket did not take `{key}`"),
-        why: why.to_owned(),
-        remedy: "Check the bucket's policy, then start again.".into(),
-    }
+    let journal = Journal::open(estate.s3.clone(), &estate.castle.name, generation, estate.journal_key()).await?;
+    let runs = journal.entries().await.runs.len();
+    estate.journal.give(journal);
+    launch::prepare_all(&estate).await?;
+    Ok(match runs {
+        0 => "sealed".into(),
+        n => format!("sealed; {n} runs before this one"),
+    })
 }
 
 async fn machine(estate: Arc<Estate>, progress: Progress, index: usize) -> Result<String, Trouble> {
@@ -156,34 +115,42 @@ async fn machine(estate: Arc<Estate>, progress: Progress, index: usize) -> Resul
     let node = nodes
         .get(index)
         .ok_or(crate::RebirthError::NotThere("the planned node"))?;
-    let all = estate.user_data.get()?;
-    let (_, user_data) = all
-        .iter()
-        .find(|(name, _)| *name == node.name)
-        .ok_or(crate::RebirthError::NotThere("its user data"))?;
-    let (attempt, _) = attempt(estate.generation.get()?, SystemTime::now());
-    let network = estate.network.get()?;
-    let instance = estate
-        .cloud
-        .get()?
-        .node(network, node, user_data, attempt, &progress)
-        .await?;
+    let instance = launch::node(&estate, node, &progress).await?;
     let outcome = instance.id.clone();
     if let Ok(mut launched) = estate.launched.lock() {
+        launched.retain(|one| one.name != instance.name);
         launched.push(instance);
     }
     Ok(outcome)
 }
 
+/// Waits until all machines run; one that dies meanwhile is replaced at once, [`launch::TRIES`] times in all.
 async fn running(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
     let mut launched = estate.launched.lock().map(|l| l.clone()).unwrap_or_default();
     launched.sort_by(|a, b| a.name.cmp(&b.name));
     let deadline = Deadline::after(Duration::from_secs(580));
-    let nodes = estate
-        .cloud
-        .get()?
-        .nodes_running(&launched, deadline, &progress)
-        .await?;
+    let mut replaced = 0;
+    let nodes = loop {
+        let waited = estate.cloud.get()?.nodes_running(&launched, deadline, &progress);
+        let (name, error) = match waited.await {
+            Ok(nodes) => break nodes,
+            Err(CloudError::NodeDied { name, id, reason }) if replaced < launch::TRIES => {
+                (name.clone(), CloudError::NodeDied { name, id, reason })
+            }
+            Err(error) => return Err(error.into()),
+        };
+        replaced += 1;
+        progress.note(format!("{}: {}; it is replaced", error.what(), error.why()));
+        let planned = skykeep_cloud::plan_nodes(&estate.castle.cloud.aws);
+        let node = planned
+            .iter()
+            .find(|n| n.name == name)
+            .ok_or(crate::RebirthError::NotThere("the planned node"))?;
+        let instance = launch::replacement(&estate, node, &progress).await?;
+        launched.retain(|one| one.name != name);
+        launched.push(instance);
+        launched.sort_by(|a, b| a.name.cmp(&b.name));
+    };
     let outcome = format!("{} machines", nodes.len());
     estate.nodes.give(nodes);
     Ok(outcome)

@@ -93,8 +93,13 @@ async fn prepare(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
         .s3
         .put(&name, sealed::seal(&key, &name, &plain)?, Condition::Absent)
         .await?;
-    estate.lease.get()?.renew(None).await?;
-    zone.apply(&lower_ttl(&records, &dns.cloudflare.records)).await?;
+    let lower = lower_ttl(&records, &dns.cloudflare.records);
+    let write = async { Ok(zone.apply(&lower).await?) };
+    estate
+        .lease
+        .get()?
+        .write("lowering the TTL of the DNS records", write)
+        .await?;
     Ok(format!("{} records kept", undo.records.len()))
 }
 
@@ -116,8 +121,8 @@ async fn switch(estate: Arc<Estate>, progress: Progress) -> Result<String, Troub
     if change.already_done() {
         return Ok("already there: nothing was written".into());
     }
-    estate.lease.get()?.renew(None).await?;
-    zone.apply(&change).await?;
+    let write = async { Ok(zone.apply(&change).await?) };
+    estate.lease.get()?.write("moving the DNS records", write).await?;
     Ok(format!("{} names in one batch", dns.cloudflare.records.len()))
 }
 

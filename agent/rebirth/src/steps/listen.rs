@@ -53,12 +53,12 @@ async fn first_lasting(estate: &Estate, progress: &Progress) -> Explained {
             let Some(cry) = Cry::last_in(&lines.join("\n")) else {
                 continue;
             };
-            let plan = estate.plans.get().ok().and_then(|plans| plans.get(&node.name));
+            let plan = plan_mark(estate, &node.name);
             let new = heard.get(node.name.as_str()) != Some(&cry);
             if new {
                 progress.note(format!("{}: {}: {}", node.name, cry.what, cry.why));
             }
-            if cry.lasting && counts(&cry, plan, new && round > 0) {
+            if cry.lasting && counts(&cry, plan.as_deref(), new && round > 0) {
                 return cry.explained(&node.name);
             }
             heard.insert(&node.name, cry);
@@ -68,11 +68,16 @@ async fn first_lasting(estate: &Estate, progress: &Progress) -> Explained {
     std::future::pending().await
 }
 
+fn plan_mark(estate: &Estate, node: &str) -> Option<String> {
+    let launches = estate.launches.lock().ok()?;
+    launches.get(node).map(|launch| launch.mark.clone())
+}
+
 /// Whether a cry is about this run: about the plan as it stands now; or, when the machine never came as far as a plan, one that was
 /// not yet there when we began to listen. What an earlier run's plan led to may be mended.
-fn counts(cry: &Cry, plan: Option<&String>, new: bool) -> bool {
+fn counts(cry: &Cry, plan: Option<&str>, new: bool) -> bool {
     match &cry.plan {
-        Some(tried) => Some(tried) == plan,
+        Some(tried) => plan == Some(tried),
         None => new,
     }
 }
@@ -103,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_cry_about_an_older_plan_does_not_end_this_run() {
-        let now = "0a0b".to_owned();
+        let now = "0a0b";
         let cry = |plan: Option<&str>| Cry {
             what: String::new(),
             why: String::new(),
@@ -112,10 +117,10 @@ mod tests {
             tries: 1,
             plan: plan.map(str::to_owned),
         };
-        assert!(counts(&cry(Some("0a0b")), Some(&now), false));
-        assert!(!counts(&cry(Some("ffff")), Some(&now), true));
-        assert!(counts(&cry(None), Some(&now), true));
-        assert!(!counts(&cry(None), Some(&now), false));
+        assert!(counts(&cry(Some("0a0b")), Some(now), false));
+        assert!(!counts(&cry(Some("ffff")), Some(now), true));
+        assert!(counts(&cry(None), Some(now), true));
+        assert!(!counts(&cry(None), Some(now), false));
     }
 
     #[test]

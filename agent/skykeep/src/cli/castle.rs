@@ -35,7 +35,7 @@ fn speak(owner: &Owner) -> (Progress, tokio::task::JoinHandle<()>) {
     (progress, tokio::spawn(lines::print(events, owner.output)))
 }
 
-pub async fn apply(owner: &Owner, accept_host: bool) -> Result<ExitCode, Trouble> {
+pub async fn apply(owner: &Owner, accept_host: bool, take_over: Option<&str>) -> Result<ExitCode, Trouble> {
     eprintln!("{WEAKER}");
     if !accept_host {
         return Err(Explained {
@@ -46,6 +46,9 @@ pub async fn apply(owner: &Owner, accept_host: bool) -> Result<ExitCode, Trouble
         .into());
     }
     let estate = open(owner).await?;
+    if let Some(name) = take_over {
+        estate.take_over(name)?;
+    }
     let (progress, printer) = speak(owner);
     let applied = skykeep_rebirth::apply(estate, progress).await?;
     let _ = printer.await;
@@ -111,7 +114,10 @@ fn show(owner: &Owner, status: &Status) {
     }
     match &status.lease {
         None => println!("No generation has ever been born."),
-        Some(l) => println!("Generation {}: {:?}, last run {}", l.generation, l.state, l.holder),
+        Some(l) => println!(
+            "Generation {}: {:?}, last run {} {}",
+            l.generation, l.state, l.holder, l.from
+        ),
     }
     for thing in &status.things {
         println!(

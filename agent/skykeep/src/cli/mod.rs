@@ -45,6 +45,9 @@ enum Command {
         /// Work on this computer although it protects secrets less than the image does
         #[arg(long)]
         accept_host: bool,
+        /// The castle's name: take it over from another run that is at work on it, and wait until that one has surely stopped
+        #[arg(long, value_name = "NAME")]
+        take_over: Option<String>,
     },
     /// Show what stands; changes nothing
     Status(Owner),
@@ -113,7 +116,11 @@ pub fn run() -> ExitCode {
 async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
     match command {
         Command::Plan(owner) => castle::plan(&owner).await,
-        Command::Apply { owner, accept_host } => castle::apply(&owner, accept_host).await,
+        Command::Apply {
+            owner,
+            accept_host,
+            take_over,
+        } => castle::apply(&owner, accept_host, take_over.as_deref()).await,
         Command::Status(owner) => castle::status(&owner).await,
         Command::Report(owner) => castle::report(&owner).await,
         Command::Destroy { owner, yes_destroy } => castle::destroy(&owner, &yes_destroy).await,

@@ -1,0 +1,157 @@
+//! From a planned node to its launch: sealed plan, user data, attempt number.
+
+use std::time::{Duration, SystemTime};
+
+use futures::future::try_join_all;
+use skykeep_aws::{Condition, Put};
+use skykeep_cloud::{CloudError, Instance, PlannedNode};
+use skykeep_cluster::{cry::mark, plan::Blueprint, seal, seal::NodeId, user_data::user_data};
+use skykeep_core::{Explain, Explained, Progress, Trouble};
+
+use crate::{estate::Estate, journal::Attempt};
+
+/// A sealed node plan can be fetched for this long.
+const BLOB_LIFE: Duration = Duration::from_secs(60 * 60);
+/// An attempt this old is not launched any more: its node would come too late for its plan.
+const FRESH: Duration = Duration::from_secs(45 * 60);
+/// How often one step launches one node anew when an attempt turns out to be used up.
+pub(crate) const TRIES: u32 = 3;
+
+/// What a launch needs.
+pub struct Launch {
+    /// From 1.
+    pub attempt: u32,
+    /// The bytes: the same on every laptop for the same attempt.
+    pub user_data: Vec<u8>,
+    /// The mark of the sealed plan that this user data leads to.
+    pub mark: String,
+}
+
+/// Puts the sealed plan of every node into the state bucket, for the attempt that the journal says.
+pub(crate) async fn prepare_all(estate: &Estate) -> Result<(), Trouble> {
+    let names: Vec<String> = estate.planned().into_iter().map(|n| n.name).collect();
+    let now = now();
+    let attempts = estate.journal.get()?.update(|entries| {
+        if let Some(run) = entries.run(&estate.run) {
+            run.began = now;
+            run.from = estate.seen_from.get().map(ToString::to_string).unwrap_or_default();
+        }
+        let attempt = |name: &String| entries.attempt(name, None, now, FRESH);
+        names.iter().map(attempt).collect::<Vec<_>>()
+    });
+    let attempts = attempts.await?;
+    try_join_all(
+        names
+            .iter()
+            .zip(attempts)
+            .map(|(name, attempt)| seal_plan(estate, name, attempt)),
+    )
+    .await?;
+    Ok(())
+}
+
+/// Launches a node, or finds it. An attempt that a dead node has used up is followed by the next one at once.
+pub(crate) async fn node(estate: &Estate, node: &PlannedNode, progress: &Progress) -> Result<Instance, Trouble> {
+    let mut tries = 0;
+    loop {
+        let (attempt, user_data) = prepared(estate, &node.name)?;
+        let network = estate.network.get()?;
+        let cloud = estate.cloud.get()?;
+        let error = match cloud.node(network, node, &user_data, attempt, progress).await {
+            Ok(instance) => return Ok(instance),
+            Err(error) => error,
+        };
+        tries += 1;
+        let used_up =
+            matches!(error, CloudError::NodeDied { .. }) || error.code() == Some("IdempotentParameterMismatch");
+        if !used_up || tries >= TRIES {
+            return Err(error.into());
+        }
+        progress.note(format!(
+            "attempt {attempt} is used up ({}): {}",
+            error.what(),
+            error.why()
+        ));
+        next_attempt(estate, &node.name, attempt).await?;
+    }
+}
+
+/// Launches a node again that died after its launch.
+pub(crate) async fn replacement(
+    estate: &Estate,
+    planned: &PlannedNode,
+    progress: &Progress,
+) -> Result<Instance, Trouble> {
+    let (attempt, _) = prepared(estate, &planned.name)?;
+    next_attempt(estate, &planned.name, attempt).await?;
+    node(estate, planned, progress).await
+}
+
+fn prepared(estate: &Estate, name: &str) -> Result<(u32, Vec<u8>), Trouble> {
+    let launches = estate
+        .launches
+        .lock()
+        .map_err(|_| crate::RebirthError::NotThere("the node's launch"))?;
+    let launch = launches
+        .get(name)
+        .ok_or(crate::RebirthError::NotThere("the node's launch"))?;
+    Ok((launch.attempt, launch.user_data.clone()))
+}
+
+async fn next_attempt(estate: &Estate, name: &str, used_up: u32) -> Result<(), Trouble> {
+    let now = now();
+    let attempt = estate
+        .journal
+        .get()?
+        .update(|entries| entries.attempt(name, Some(used_up), now, FRESH));
+    seal_plan(estate, name, attempt.await?).await
+}
+
+/// Same root, same generation, same attempt: same bytes, on any laptop.
+async fn seal_plan(estate: &Estate, name: &str, attempt: Attempt) -> Result<(), Trouble> {
+    let generation = estate.generation.get()?;
+    let derive = |label: &str| estate.derive(generation, label);
+    let nodes = estate.planned();
+    let blueprint = Blueprint {
+        castle: &estate.castle,
+        lock: &estate.lock,
+        generation,
+        pki: estate.pki.get()?,
+        nodes: &nodes,
+    };
+    let id = NodeId::new(&estate.castle.name, generation, name, attempt.number);
+    let blob = seal::seal(&blueprint.node_plan(name)?, &id, &derive)?;
+    let mark = mark(&blob);
+    let key = format!("{}/nodes/{generation}/{name}-{}", estate.castle.name, attempt.number);
+    match estate.s3.put(&key, blob, Condition::Always).await? {
+        Put::Done { .. } => {}
+        other => return Err(refused(&key, &format!("{other:?}")).into()),
+    }
+    let from = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(attempt.from).unwrap_or_default());
+    let url = estate.s3.presign_get(&key, from, BLOB_LIFE)?;
+    let bytes = user_data(estate.lock.artifact("skykeep")?, &url, &id.key(&derive), &id)?.into_bytes();
+    if let Ok(mut launches) = estate.launches.lock() {
+        let attempt = attempt.number;
+        launches.insert(
+            name.to_owned(),
+            Launch {
+                attempt,
+                user_data: bytes,
+                mark,
+            },
+        );
+    }
+    Ok(())
+}
+
+fn refused(key: &str, why: &str) -> Explained {
+    Explained {
+        what: format!("The state bucket did not take `{key}`"),
+        why: why.to_owned(),
+        remedy: "Check the bucket's policy, then start again.".into(),
+    }
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
