@@ -29,6 +29,13 @@ pub enum GitopsError {
     },
     /// The repository is too large to be held in memory.
     TooLarge(String),
+    /// A working tree that can't be read.
+    Folder {
+        /// The folder or file.
+        path: String,
+        /// The system's words.
+        why: String,
+    },
     /// Not the layout of `flux bootstrap`.
     Layout {
         /// What is missing.
@@ -70,6 +77,7 @@ impl Explain for GitopsError {
             Self::Token { url } => format!("{url} refuses our token"),
             Self::NoRevision { url, revision } => format!("{url} has no `{revision}`"),
             Self::TooLarge(_) => "The repository is too large".into(),
+            Self::Folder { path, .. } => format!("{path} can't be read"),
             Self::Layout { missing, .. } => format!("The repository has no {missing}"),
             Self::Yaml { file, .. } => format!("{file} in the repository can't be read"),
             Self::Api { doing, .. } => format!("The cluster did not let us {doing}"),
@@ -85,7 +93,9 @@ impl Explain for GitopsError {
 
     fn why(&self) -> String {
         match self {
-            Self::Fetch { why, .. } | Self::Yaml { why, .. } | Self::Api { why, .. } => why.clone(),
+            Self::Fetch { why, .. } | Self::Yaml { why, .. } | Self::Api { why, .. } | Self::Folder { why, .. } => {
+                why.clone()
+            }
             Self::Token { .. } => {
                 "it answered 401: the token is wrong, expired, or may not read this repository".into()
             }
@@ -102,6 +112,7 @@ impl Explain for GitopsError {
             Self::Token { .. } => "Make a token that may read the repository's contents, and put it where `gitops.token` points.",
             Self::NoRevision { .. } => "Mend `gitops.branch` or `gitops.revision` in castle.yaml.",
             Self::TooLarge(_) => "Keep large files out of the repository that Flux reads.",
+            Self::Folder { .. } => "Give the folder of a repository's working tree.",
             Self::Layout { .. } => "Mend `gitops.path` in castle.yaml, or run `flux bootstrap` once for this path.",
             Self::Yaml { .. } => "Mend that file and push, or name an older commit in `gitops.revision`.",
             Self::Api { .. } => "Start again: what stands is kept. If the API says the same again, mend that object in the repository.",

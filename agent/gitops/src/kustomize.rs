@@ -130,7 +130,7 @@ impl Built {
             };
             if !named.contains(path) && !mentions(name) {
                 self.findings.push(Finding::warning(
-                    path,
+                    path.as_str(),
                     format!("{file} does not list it, so it is never applied"),
                     "List it there, or remove it.",
                 ));

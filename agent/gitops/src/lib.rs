@@ -24,6 +24,6 @@ pub use error::GitopsError;
 pub use fetch::fetch;
 pub use flux::{Sync, apply_components, apply_sync, release_pin};
 pub use layers::{Layer, LayerState};
-pub use lint::{Finding, Severity, lint};
+pub use lint::{Contract, Finding, Report, Severity, lint, lint_with};
 pub use repository::{Document, FluxRoot, Repository};
 pub use watch::{Outcome, watch_layers};

@@ -1,6 +1,6 @@
 //! A repository at one commit, in memory, and what Flux will find in it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::Value;
 
@@ -98,7 +98,44 @@ pub(crate) fn normal(base: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
+/// Most bytes of a working tree that are read; Flux's own limit for a source is far below.
+const MAX_TREE: u64 = 256 * 1024 * 1024;
+
 impl Repository {
+    /// Reads a working tree as it lies on disk; `.git` and links are left out. The commit is not known.
+    pub fn from_folder(folder: &Path) -> Result<Self, GitopsError> {
+        let problem = |path: &Path, why: String| GitopsError::Folder {
+            path: path.display().to_string(),
+            why,
+        };
+        let mut repository = Repository::default();
+        let mut left = MAX_TREE;
+        let mut ahead = vec![folder.to_owned()];
+        while let Some(at) = ahead.pop() {
+            for entry in std::fs::read_dir(&at).map_err(|e| problem(&at, e.to_string()))? {
+                let entry = entry.map_err(|e| problem(&at, e.to_string()))?;
+                let path = entry.path();
+                let kind = entry.file_type().map_err(|e| problem(&path, e.to_string()))?;
+                if kind.is_dir() && entry.file_name() != ".git" {
+                    ahead.push(path);
+                } else if kind.is_file() {
+                    let size = entry.metadata().map_err(|e| problem(&path, e.to_string()))?.len();
+                    left = left
+                        .checked_sub(size)
+                        .ok_or_else(|| GitopsError::TooLarge(format!("it has more than {MAX_TREE} bytes")))?;
+                    let name = path
+                        .strip_prefix(folder)
+                        .unwrap_or(&path)
+                        .to_string_lossy()
+                        .into_owned();
+                    let bytes = std::fs::read(&path).map_err(|e| problem(&path, e.to_string()))?;
+                    repository.files.insert(name, bytes);
+                }
+            }
+        }
+        Ok(repository)
+    }
+
     /// Whether a folder is there.
     pub fn has_folder(&self, path: &str) -> bool {
         let prefix = if path.is_empty() {

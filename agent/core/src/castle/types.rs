@@ -36,6 +36,9 @@ pub struct Castle {
     /// Data that must come back before its application starts.
     #[serde(default)]
     pub treasures: Vec<Treasure>,
+    /// Claims whose content may be lost: they start empty.
+    #[serde(default)]
+    pub disposable: Vec<Disposable>,
     /// The ports through which the world comes in.
     pub entry: Entry,
     /// When is the castle alive.
@@ -303,6 +306,18 @@ pub struct Treasure {
     pub claim: String,
     /// Where the backup is.
     pub restic: Restic,
+}
+
+/// A claim that starts empty in a new castle.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Disposable {
+    /// Namespace of the claim.
+    pub namespace: String,
+    /// The claim; `*` at its end stands for any rest.
+    pub claim: String,
+    /// Why nobody will miss it.
+    pub why: String,
 }
 
 /// A restic repository on S3.

@@ -23,7 +23,7 @@ On this computer Skykeep protects your secrets less than the image does:
   - this system's keyboard, screen and kernel are trusted as they are;
   - its clock, DNS and network settings are used as they are.";
 
-async fn open(owner: &Owner) -> Result<Arc<Estate>, Trouble> {
+pub(super) async fn open(owner: &Owner) -> Result<Arc<Estate>, Trouble> {
     let part = OwnersPart::read(&owner.castle)?;
     let vault = unlock(part.vault.clone(), prompt::hidden_line("Passphrase: ")?).await?;
     usage::vault_is_open();

@@ -1,6 +1,7 @@
 //! The command line: parses, wires, renders.
 
 mod castle;
+mod lint;
 mod lock;
 mod upstream;
 mod vault;
@@ -68,6 +69,8 @@ enum Command {
     Lock(lock::LockArgs),
     /// Check castle.yaml and castle.lock; needs no passphrase
     Check(Owner),
+    /// Lint a Flux repository: what would fail, lose data or lose time; changes nothing
+    Lint(lint::LintArgs),
     /// Print the JSON Schema of castle.yaml
     Schema,
     /// (in the image) the child of PID 1
@@ -127,6 +130,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
         Command::Vault(command) => vault::run(command).await,
         Command::Lock(args) => lock::run(args).await,
         Command::Check(owner) => castle::check(&owner),
+        Command::Lint(args) => lint::run(args).await,
         Command::Schema => {
             println!("{:#}", skykeep_core::castle::Castle::schema());
             Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const CASTLE: &str = include_str!("../../../tests/castle/castle.yaml");
+const CASTLE: &str = include_str!("../../../../tests/castle/castle.yaml");
 
 const SYNC: &str = "
 apiVersion: source.toolkit.fluxcd.io/v1
@@ -79,7 +79,7 @@ fn good() -> Repository {
 fn with(change: impl FnOnce(&mut Repository)) -> String {
     let mut repository = good();
     change(&mut repository);
-    let line = |f: Finding| format!("{:?} {}: {} -> {}", f.severity, f.file, f.what, f.remedy);
+    let line = |f: Finding| format!("{:?} {}: {} -> {}", f.severity, f.place(), f.what, f.remedy);
     lint(&repository, &castle())
         .into_iter()
         .map(line)
@@ -169,11 +169,9 @@ fn a_claim_of_a_stateful_set_counts() {
     let mut castle = castle();
     castle.treasures[0].claim = "data-db-0".into();
     let mut repository = good();
-    let set = format!(
-        "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: db}}\nspec: {{volumeClaimTemplates: [{{metadata: {{name: data}}}}]}}\n---\n{}",
-        claim(&castle).replace("data-db-0", "other")
-    );
-    put(&mut repository, "apps/site.yaml", &set);
+    let set = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: db}\n\
+               spec: {volumeClaimTemplates: [{metadata: {name: data}}]}\n";
+    put(&mut repository, "apps/site.yaml", set);
     put(
         &mut repository,
         "apps/kustomization.yaml",
@@ -194,21 +192,7 @@ fn a_chart_that_is_not_there_is_an_error() {
 #[test]
 fn the_example_castle_fits_its_castle_file() {
     let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/castle/repo"));
-    let mut repository = Repository {
-        commit: "0".repeat(40),
-        ..Repository::default()
-    };
-    let mut ahead = vec![root.to_owned()];
-    while let Some(folder) = ahead.pop() {
-        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_dir() {
-                ahead.push(entry.path());
-            } else {
-                let name = entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                repository.files.insert(name, std::fs::read(entry.path()).unwrap());
-            }
-        }
-    }
+    let repository = Repository::from_folder(root).unwrap();
     assert_eq!(lint(&repository, &castle()), []);
     let components = repository.flux("clusters/rossi").unwrap().components;
     assert!(components.iter().filter(|d| d.kind() == "Deployment").count() >= 3);

@@ -1,0 +1,50 @@
+//! `skykeep lint` as it is typed: exit codes, and what a program reads.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+fn tree(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+fn lint(arguments: &[&std::ffi::OsStr]) -> Output {
+    let skykeep = env!("CARGO_BIN_EXE_skykeep");
+    Command::new(skykeep).arg("lint").args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_good_repository_gives_0_and_one_with_risks_1() {
+    let good = lint(&[tree("agent/gitops/tests/fixtures/overlays").as_os_str()]);
+    assert_eq!(good.status.code(), Some(0), "{}", String::from_utf8_lossy(&good.stdout));
+    let bad = lint(&[tree("agent/gitops/tests/fixtures/layers").as_os_str()]);
+    let text = String::from_utf8(bad.stdout).unwrap();
+    assert_eq!(bad.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("risk: infrastructure/instances/database.yaml:8\n  what: "),
+        "{text}"
+    );
+    assert!(text.contains("`--castle FOLDER` does"), "{text}");
+    assert_eq!(lint(&[]).status.code(), Some(2));
+    let gone = lint(&["/nowhere".as_ref()]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&gone.stderr).starts_with("what:  /nowhere can't be read"));
+}
+
+#[test]
+fn the_rehearsals_castle_and_its_repository_fit_as_a_program_reads_it() {
+    let (folder, castle) = (tree("tests/castle/repo"), tree("tests/castle"));
+    let out = lint(&[
+        folder.as_os_str(),
+        "--castle".as_ref(),
+        castle.as_os_str(),
+        "-o".as_ref(),
+        "json".as_ref(),
+    ]);
+    let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(json["lint"]["findings"], serde_json::json!([]));
+    assert_eq!(out.status.code(), Some(0));
+}
