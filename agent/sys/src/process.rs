@@ -21,6 +21,12 @@ pub fn harden_process() -> io::Result<()> {
     Ok(())
 }
 
+/// True when the kernel would still write a core dump of this process, or let another process of the same user trace it.
+pub fn can_be_dumped() -> bool {
+    // SAFETY: PR_GET_DUMPABLE takes no pointer.
+    unsafe { libc::prctl(libc::PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
