@@ -5,9 +5,9 @@ export LC_ALL=C
 export TZ=UTC
 
 # What the kernel is told. edd=off: else its own setup code reads every BIOS disk. lockdown: nobody, not even root, reads kernel memory.
-# init_on_free: a page given back holds nothing. The last console= is where the agent talks; a machine without a serial port
+# init_on_free: a page given back holds nothing. secretmem: pages that not even the kernel maps (memfd_secret). The last console= is where the agent talks; a machine without a serial port
 # has no ttyS0, so there it is the screen.
-kernel_options="quiet loglevel=3 lockdown=confidentiality edd=off init_on_alloc=1 init_on_free=1 page_alloc.shuffle=1 slab_nomerge vsyscall=none random.trust_cpu=off nohibernate panic=30"
+kernel_options="quiet loglevel=3 lockdown=confidentiality edd=off init_on_alloc=1 init_on_free=1 page_alloc.shuffle=1 slab_nomerge vsyscall=none secretmem.enable=1 random.trust_cpu=off nohibernate panic=30"
 kernel_command_line="console=tty0 console=ttyS0,115200 $kernel_options"
 screen_command_line="console=tty0 $kernel_options"
 

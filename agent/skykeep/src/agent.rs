@@ -1,20 +1,22 @@
 //! The agent inside the image: link, clock, passphrase, rebirth, report. Its end is PID 1's to carry out.
 
 use std::{
+    os::fd::AsFd,
     path::Path,
     process::ExitCode,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use skykeep_core::{Explain, Progress, Trouble, owner::OwnersPart};
+use skykeep_core::{Explain, Explained, Progress, Secret, Trouble, owner::OwnersPart};
 use skykeep_rebirth::{Applied, Estate};
 use skykeep_vault::{Vault, VaultError};
 
 use crate::{
     console::{
+        keys,
         lines::{self, Output},
-        prompt,
+        prompt::{self, Answer},
     },
     init, usage,
 };
@@ -26,10 +28,13 @@ const BUILT: &str = "/etc/skykeep-build-epoch";
 
 /// From a bare machine to a living castle.
 pub async fn run() -> Result<ExitCode, Trouble> {
+    any_panic_ends_this_process();
+    init::offer_this_process();
     println!(
         "\nSkykeep {}: your castle, from one passphrase. Nothing is written to this computer.",
         env!("CARGO_PKG_VERSION")
     );
+    refuse_when_open(&init::gaps())?;
     let (progress, events) = Progress::channel("agent");
     let printer = tokio::spawn(lines::print(events, Output::Text));
     let owner = OwnersPart::read(Path::new(OWNER))?;
@@ -40,11 +45,13 @@ pub async fn run() -> Result<ExitCode, Trouble> {
         owner.trust.clone(),
         hosts(&owner),
     ));
-    let vault = ask(&owner).await?;
+    let Some(vault) = ask(&owner).await? else {
+        return Ok(ExitCode::from(init::END_NOW));
+    };
+    init::network_drivers_then_seal().map_err(drivers_open)?;
+    keys::listen(|| std::process::exit(init::END_NOW.into()));
+    println!("[q] aborts, wipes and powers off.");
     let link = network.await.map_err(|_| broken_off())??;
-    if let Err(why) = init::seal_modules() {
-        progress.note(format!("drivers can still be loaded: {why}"));
-    }
     let estate = Arc::new(Estate::open(owner, vault).await?);
     let applied = skykeep_rebirth::apply(estate, progress.clone()).await?;
     drop(progress);
@@ -81,25 +88,102 @@ pub fn conclude(applied: &Applied) -> ExitCode {
     }
 }
 
-/// Asks until the passphrase fits; anything else that is wrong with the vault ends it.
-async fn ask(owner: &OwnersPart) -> Result<Vault, Trouble> {
+/// Asks until the passphrase fits; anything else that is wrong with the vault ends it. `None` when the machine is to go off.
+async fn ask(owner: &OwnersPart) -> Result<Option<Vault>, Trouble> {
+    let laptop = &owner.castle.laptop;
+    if laptop.wipe_when_stick_is_removed {
+        init::stick_wipes().map_err(|e| stick_not_watched(&e))?;
+        println!("Pulling the stick out wipes this computer's memory and switches it off.");
+    }
+    let patience = Duration::from_secs(u64::from(laptop.idle_minutes) * 60);
+    println!(
+        "Ctrl-D wipes and powers off; so does nobody typing for {} minutes.",
+        laptop.idle_minutes
+    );
     loop {
-        let passphrase = prompt::hidden_line("Passphrase: ")?;
-        let sealed = owner.vault.clone();
-        let opened = tokio::task::spawn_blocking(move || Vault::open(&sealed, &passphrase))
-            .await
-            .map_err(|_| broken_off())?;
-        match opened {
+        let answer = prompt::hidden_line_within("Passphrase: ", Some(patience))?;
+        // The kernel's line buffer: what was typed before the question, or half, is still in it.
+        if let Err(e) = skykeep_sys::overwrite_terminal_input(std::io::stdin().as_fd()) {
+            println!("The console's line buffer can't be overwritten: {e}");
+        }
+        let passphrase = match answer {
+            Answer::Line(passphrase) => passphrase,
+            Answer::End => {
+                println!("Powering off.");
+                return Ok(None);
+            }
+            Answer::TimeUp => {
+                println!("Nobody typed for {} minutes: powering off.", laptop.idle_minutes);
+                return Ok(None);
+            }
+        };
+        match open(owner.vault.clone(), passphrase).await? {
             Ok(vault) => {
                 usage::vault_is_open();
                 println!("The vault is open (version {}).", vault.counter());
-                return Ok(vault);
+                return Ok(Some(vault));
             }
             Err(error @ VaultError::WrongPassphrase) => {
                 println!("{}: {}. {}", error.what(), error.why(), error.remedy());
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Opens on a thread of its own, which ends with it: what is left on its stack is overwritten, its registers are the kernel's to clear.
+async fn open(sealed: Vec<u8>, passphrase: Secret) -> Result<Result<Vault, VaultError>, Trouble> {
+    let (tell, hear) = tokio::sync::oneshot::channel();
+    let work = move || {
+        let opened = Vault::open(&sealed, &passphrase);
+        drop(passphrase);
+        skykeep_sys::wipe_stack();
+        // Nobody listens any more: the agent is ending.
+        let _ = tell.send(opened);
+    };
+    let thread = std::thread::Builder::new()
+        .name("unlock".into())
+        .spawn(work)
+        .map_err(|_| broken_off())?;
+    let opened = hear.await;
+    thread.join().map_err(|_| broken_off())?;
+    Ok(opened.map_err(|_| broken_off())?)
+}
+
+/// A panic in any thread ends the whole agent at once, with no text of the panic's own: it could hold a secret. PID 1 wipes.
+fn any_panic_ends_this_process() {
+    std::panic::set_hook(Box::new(|panic| {
+        if let Some(place) = panic.location() {
+            eprintln!("Skykeep: a fault at {place}");
+        }
+        std::process::exit(init::PANICKED.into());
+    }));
+}
+
+fn refuse_when_open(gaps: &[&str]) -> Result<(), Explained> {
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    Err(Explained {
+        what: "Your passphrase is not safe on this computer as it was started, so it is not asked for".into(),
+        why: gaps.join("; "),
+        remedy: "Start from an unchanged stick, with the boot options that Skykeep's image has.".into(),
+    })
+}
+
+fn drivers_open(why: String) -> Explained {
+    Explained {
+        what: "Drivers could still be loaded into the kernel, so nothing is unlocked".into(),
+        why,
+        remedy: "Start again from an unchanged stick.".into(),
+    }
+}
+
+fn stick_not_watched(e: &std::io::Error) -> Explained {
+    Explained {
+        what: "The stick can't be watched".into(),
+        why: e.to_string(),
+        remedy: "Start again, or set `laptop.wipeWhenStickIsRemoved: false` in castle.yaml.".into(),
     }
 }
 
@@ -141,8 +225,8 @@ async fn network(
     Ok(link)
 }
 
-fn broken_off() -> skykeep_core::Explained {
-    skykeep_core::Explained {
+fn broken_off() -> Explained {
+    Explained {
         what: "A part of the agent broke off".into(),
         why: "a fault of the program".into(),
         remedy: "Start again. Please report it with what stands above.".into(),

@@ -14,7 +14,13 @@ pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
     nodes(castle)?;
     references(castle)?;
     treasures(castle)?;
-    entry(castle)
+    entry(castle)?;
+    ensure(
+        (1..=240).contains(&castle.laptop.idle_minutes),
+        "laptop.idleMinutes",
+        format!("{} is outside 1 to 240", castle.laptop.idle_minutes),
+        "Use the minutes that the passphrase prompt may stand unanswered; 15 without this field.",
+    )
 }
 
 fn bad(field: &str, why: impl Into<String>, remedy: impl Into<String>) -> Explained {

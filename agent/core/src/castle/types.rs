@@ -47,6 +47,28 @@ pub struct Castle {
     /// The names that move to the castle.
     #[serde(default)]
     pub dns: Option<Dns>,
+    /// How the rescue image behaves on a borrowed computer.
+    #[serde(default)]
+    pub laptop: Laptop,
+}
+
+/// How the rescue image behaves on a borrowed computer.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Laptop {
+    /// Minutes without a line typed at the passphrase prompt after which the machine powers off, 1 to 240.
+    pub idle_minutes: u16,
+    /// Pulling the stick out wipes the memory and switches the machine off.
+    pub wipe_when_stick_is_removed: bool,
+}
+
+impl Default for Laptop {
+    fn default() -> Self {
+        Laptop {
+            idle_minutes: 15,
+            wipe_when_stick_is_removed: false,
+        }
+    }
 }
 
 /// The schema's version.

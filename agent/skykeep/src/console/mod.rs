@@ -1,4 +1,5 @@
 //! What a person sees and types: 80 columns, letters only, the same on a screen and on a serial line.
 
+pub mod keys;
 pub mod lines;
 pub mod prompt;

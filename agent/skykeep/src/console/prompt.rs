@@ -1,39 +1,79 @@
 //! Asking for something that must not be seen.
 
 use std::{
+    fs::File,
     io::{self, IsTerminal, Read, Write},
     os::fd::AsFd,
+    time::{Duration, Instant},
 };
 
-use nix::sys::termios::{self, FlushArg, LocalFlags, SetArg};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::termios::{self, FlushArg, LocalFlags, SetArg},
+};
 use skykeep_core::{Explained, Secret};
 use zeroize::Zeroize;
 
 /// Longest passphrase that is read, bytes.
 const LONGEST: usize = 4096;
 
+/// What came of a question.
+pub enum Answer {
+    /// A line, without its end.
+    Line(Secret),
+    /// Ctrl-D on an empty line, or the end of the input.
+    End,
+    /// Nobody ended a line in time. What was half typed is wiped.
+    TimeUp,
+}
+
+/// Asks for one line without showing it, for as long as it takes. See [`hidden_line_within`].
+pub fn hidden_line(question: &str) -> Result<Secret, Explained> {
+    match hidden_line_within(question, None)? {
+        Answer::Line(line) => Ok(line),
+        Answer::End | Answer::TimeUp => Err(Explained {
+            what: "No passphrase was typed".into(),
+            why: "the input ended".into(),
+            remedy: "Start again and type it at the prompt.".into(),
+        }),
+    }
+}
+
 /// Asks for one line without showing it. On a terminal what was typed before is thrown away first, so that impatient
 /// keystrokes do not become part of a passphrase. When standard input is no terminal, its next line is taken.
-pub fn hidden_line(question: &str) -> Result<Secret, Explained> {
+///
+/// The terminal gives whole lines, unshown: for exactly this the kernel clears its own copies as it hands them out.
+pub fn hidden_line_within(question: &str, patience: Option<Duration>) -> Result<Answer, Explained> {
     let stdin = io::stdin();
     // Before the question stands there: who answers fast must find the echo off and lose no key.
     let guard = if stdin.is_terminal() { Some(Echo::off()?) } else { None };
     eprint!("{question}");
     let _ = io::stderr().flush();
-    // Unbuffered, byte by byte: a buffered reader would keep a copy that nobody wipes.
-    let mut line = vec![0u8; 0];
-    line.reserve_exact(LONGEST + 1);
-    let mut file = io::stdin()
+    let mut file = stdin
         .as_fd()
         .try_clone_to_owned()
-        .map(std::fs::File::from)
+        .map(File::from)
         .map_err(|e| problem(&e))?;
+    let answer = line_of(&mut file, patience.map(|patience| Instant::now() + patience));
+    drop(guard);
+    eprintln!();
+    answer
+}
+
+/// Reads unbuffered, byte by byte, into one buffer that never moves: a buffered reader would keep a copy that nobody wipes.
+fn line_of(file: &mut File, deadline: Option<Instant>) -> Result<Answer, Explained> {
+    let mut line = Vec::with_capacity(LONGEST + 1);
     let mut byte = [0u8; 1];
-    let ended = loop {
+    loop {
+        if !readable_before(file, deadline)? {
+            line.zeroize();
+            return Ok(Answer::TimeUp);
+        }
         match file.read(&mut byte) {
-            Ok(0) => break true,
+            Ok(0) if line.is_empty() => return Ok(Answer::End),
+            Ok(0) => return Ok(Answer::Line(Secret::new(line))),
             Ok(_) => match byte {
-                [b'\n' | b'\r'] => break false,
+                [b'\n' | b'\r'] => return Ok(Answer::Line(Secret::new(line))),
                 [0x15] => line.zeroize(),
                 [b] if line.len() < LONGEST => line.push(b),
                 _ => {
@@ -48,18 +88,24 @@ pub fn hidden_line(question: &str) -> Result<Secret, Explained> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(problem(&e)),
         }
-    };
-    byte.zeroize();
-    drop(guard);
-    eprintln!();
-    if ended && line.is_empty() {
-        return Err(Explained {
-            what: "No passphrase was typed".into(),
-            why: "the input ended".into(),
-            remedy: "Start again and type it at the prompt.".into(),
-        });
+        byte.zeroize();
     }
-    Ok(Secret::new(line))
+}
+
+/// Waits until there is something to read. False when the deadline came first.
+fn readable_before(file: &File, deadline: Option<Instant>) -> Result<bool, Explained> {
+    let Some(deadline) = deadline else { return Ok(true) };
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // In milliseconds, rounded up, or the last one would be spent asking again and again.
+        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(0) if left.is_zero() => return Ok(false),
+            Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) => return Ok(true),
+            Err(e) => return Err(problem(&e.into())),
+        }
+    }
 }
 
 /// Everything that is left on standard input, as a secret; one newline at the end is not part of it.
@@ -92,6 +138,7 @@ impl Echo {
         let stdin = io::stdin();
         let before = termios::tcgetattr(&stdin).map_err(|e| problem(&e.into()))?;
         let mut quiet = before.clone();
+        quiet.local_flags.insert(LocalFlags::ICANON);
         quiet.local_flags.remove(LocalFlags::ECHO);
         quiet.local_flags.remove(LocalFlags::ECHONL);
         // Also throws away what was typed before the question stood there.
@@ -104,5 +151,59 @@ impl Echo {
 impl Drop for Echo {
     fn drop(&mut self) {
         let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(typed: &[u8], patience: Option<Duration>, close: bool) -> Result<Answer, Explained> {
+        let (far, near) = nix::unistd::pipe().expect("pipe");
+        let mut writer = File::from(near);
+        writer.write_all(typed).expect("typing");
+        let held = Some(writer).filter(|_| !close);
+        let got = line_of(&mut File::from(far), patience.map(|patience| Instant::now() + patience));
+        drop(held);
+        got
+    }
+
+    fn text(answer: &Answer) -> &str {
+        match answer {
+            Answer::Line(line) => line.expose_str().expect("text"),
+            Answer::End => "END",
+            Answer::TimeUp => "TIME",
+        }
+    }
+
+    #[test]
+    fn a_line_ends_at_enter_and_a_correction_begins_anew() {
+        assert_eq!(
+            text(&answer(b"wrong\x15right\rmore", None, true).expect("line")),
+            "right"
+        );
+        assert_eq!(text(&answer(b"no end", None, true).expect("line")), "no end");
+    }
+
+    #[test]
+    fn the_end_of_the_input_is_told_from_an_empty_line() {
+        assert_eq!(text(&answer(b"", None, true).expect("end")), "END");
+        assert_eq!(text(&answer(b"\n", None, true).expect("empty")), "");
+    }
+
+    #[test]
+    fn nobody_at_the_keyboard_ends_the_wait_even_with_half_a_line_typed() {
+        let patience = Some(Duration::from_millis(20));
+        assert_eq!(text(&answer(b"", patience, false).expect("time")), "TIME");
+        assert_eq!(text(&answer(b"half a pass", patience, false).expect("time")), "TIME");
+    }
+
+    #[test]
+    fn line_noise_without_end_is_refused() {
+        assert!(answer(&vec![b'x'; LONGEST + 1], None, true).is_err());
+        assert_eq!(
+            text(&answer(&vec![b'x'; LONGEST], None, true).expect("longest")).len(),
+            LONGEST
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! Asking the person at the keyboard, by single letters, with a deadline.
 
+use super::events::Events;
 use super::kernel::say;
+use super::supervise::wants_power_off;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{FlushArg, LocalFlags, SetArg, SpecialCharacterIndices, tcflush, tcgetattr, tcsetattr};
 use std::io::stdin;
@@ -9,6 +11,10 @@ use std::time::{Duration, Instant};
 
 /// How long a question waits for a person.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a text stays on the screen when everything is wiped already.
+const READING: Duration = Duration::from_secs(60);
+/// How often buttons are asked about while a question waits.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What the person chose.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -28,34 +34,47 @@ fn choice(key: u8) -> Option<Choice> {
     }
 }
 
-/// Waits for a letter that means something; at the deadline the machine powers off.
-pub fn restart_or_power_off() -> Choice {
+/// Waits for a letter that means something; at the deadline, and when a button says so, the machine powers off.
+pub fn restart_or_power_off(events: &Events) -> Choice {
     say(&format!(
         "\n[r] start again   [p] power off   (powers off by itself in {} minutes)",
         PATIENCE.as_secs() / 60
     ));
-    wait_for(choice).unwrap_or(Choice::PowerOff)
+    wait_for(events, PATIENCE, choice).unwrap_or(Choice::PowerOff)
 }
 
 /// Waits until the person has read it.
-pub fn power_off_only() {
+pub fn power_off_only(events: &Events) {
     say(&format!(
         "\n[p] power off   (by itself in {} minutes)",
         PATIENCE.as_secs() / 60
     ));
-    wait_for(|key| choice(key).filter(|c| *c == Choice::PowerOff));
+    wait_for(events, PATIENCE, power_off);
 }
 
-fn wait_for(meaning: impl Fn(u8) -> Option<Choice>) -> Option<Choice> {
+/// As [`power_off_only`], for a machine that holds nothing any more.
+pub fn time_to_read(events: &Events) {
+    say(&format!(
+        "\n[p] power off   (by itself in {} seconds)",
+        READING.as_secs()
+    ));
+    wait_for(events, READING, power_off);
+}
+
+fn power_off(key: u8) -> Option<Choice> {
+    choice(key).filter(|c| *c == Choice::PowerOff)
+}
+
+/// None when time is up or a button was pressed.
+fn wait_for(events: &Events, patience: Duration, meaning: impl Fn(u8) -> Option<Choice>) -> Option<Choice> {
     single_keys();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     let input = stdin();
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    while Instant::now() < deadline {
+        let timeout = PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO);
         let mut watched = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
         match poll(&mut watched, timeout) {
-            Ok(0) => return None,
+            Ok(0) => {}
             Ok(_) => {
                 let mut key = [0];
                 match nix::unistd::read(&input, &mut key) {
@@ -70,10 +89,14 @@ fn wait_for(meaning: impl Fn(u8) -> Option<Choice>) -> Option<Choice> {
             }
             Err(_) => std::thread::sleep(Duration::from_secs(1)),
         }
-        if left.is_zero() {
+        if events
+            .next_within(Duration::ZERO)
+            .is_some_and(|event| wants_power_off(&event))
+        {
             return None;
         }
     }
+    None
 }
 
 /// Each key counts at once and is shown; whatever the agent did to the terminal is undone. Without it a key needs Enter.
@@ -93,11 +116,12 @@ fn single_keys() {
     let _ = tcflush(&input, FlushArg::TCIFLUSH);
 }
 
-/// Whole lines again, shown as typed: what a program expects when it starts.
+/// Whole lines, not shown: who types before a question stands there may be typing a passphrase.
 pub fn whole_lines() {
     let input = stdin();
     if let Ok(mut terminal) = tcgetattr(&input) {
-        terminal.local_flags.insert(LocalFlags::ICANON | LocalFlags::ECHO);
+        terminal.local_flags.insert(LocalFlags::ICANON);
+        terminal.local_flags.remove(LocalFlags::ECHO);
         let _ = tcsetattr(&input, SetArg::TCSANOW, &terminal);
     }
 }

@@ -34,8 +34,3 @@ pub fn before_drivers() -> Vec<String> {
     }
     troubles
 }
-
-/// No more drivers from now on, until power-off. The agent calls this when the network is up: before that, a network adapter may still be plugged in.
-pub fn seal_modules() -> Result<(), String> {
-    kernel::set("kernel/modules_disabled", "1")
-}

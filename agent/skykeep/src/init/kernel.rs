@@ -33,6 +33,18 @@ pub fn present_modaliases() -> BTreeSet<String> {
     found
 }
 
+/// What is worth knowing about a device.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DeviceNews {
+    /// A device came.
+    Added {
+        /// What its driver is found by.
+        modalias: String,
+    },
+    /// A USB storage device (stick, disk, CD drive) was pulled out.
+    StorageRemoved,
+}
+
 /// The kernel's own announcements of devices.
 pub struct DeviceEvents(OwnedFd);
 
@@ -51,8 +63,8 @@ impl DeviceEvents {
         Ok(DeviceEvents(fd))
     }
 
-    /// Waits for the next device that has a modalias. None when listening broke.
-    pub fn next_modalias(&self) -> Option<String> {
+    /// Waits for the next news. None when listening broke.
+    pub fn next(&self) -> Option<DeviceNews> {
         let mut message = vec![0; 16 * 1024];
         loop {
             match recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()) {
@@ -60,8 +72,8 @@ impl DeviceEvents {
                 Err(nix::errno::Errno::EINTR | nix::errno::Errno::ENOBUFS) => {}
                 Err(_) | Ok(0) => return None,
                 Ok(length) => {
-                    if let Some(alias) = message.get(..length).and_then(added_modalias) {
-                        return Some(alias);
+                    if let Some(news) = message.get(..length).and_then(news) {
+                        return Some(news);
                     }
                 }
             }
@@ -69,14 +81,17 @@ impl DeviceEvents {
     }
 }
 
-/// The modalias in an announcement of a new device: `add@/devices/...\0ACTION=add\0...\0MODALIAS=...\0`.
-fn added_modalias(message: &[u8]) -> Option<String> {
+/// What an announcement says: `add@/devices/...\0ACTION=add\0...\0MODALIAS=...\0`. USB storage is interface class 8, and needs no driver to be seen.
+fn news(message: &[u8]) -> Option<DeviceNews> {
     let mut fields = message.split(|byte| *byte == 0);
-    if !fields.next()?.starts_with(b"add@") {
-        return None;
+    let what = fields.next()?;
+    if what.starts_with(b"add@") {
+        let alias = fields.find_map(|field| field.strip_prefix(b"MODALIAS="))?;
+        let modalias = String::from_utf8(alias.to_vec()).ok().filter(|text| !text.is_empty())?;
+        return Some(DeviceNews::Added { modalias });
     }
-    let alias = fields.find_map(|field| field.strip_prefix(b"MODALIAS="))?;
-    String::from_utf8(alias.to_vec()).ok().filter(|text| !text.is_empty())
+    let storage = what.starts_with(b"remove@") && fields.any(|field| field.starts_with(b"INTERFACE=8/"));
+    storage.then_some(DeviceNews::StorageRemoved)
 }
 
 /// Sets the link `lo` up: programs talk to themselves over it.
@@ -132,10 +147,23 @@ mod tests {
     #[test]
     fn a_new_device_is_recognised_and_other_news_is_not() {
         let add = b"add@/devices/pci0/usb1/1-1\0ACTION=add\0SUBSYSTEM=usb\0MODALIAS=usb:v0BDAp8153\0SEQNUM=9\0";
-        assert_eq!(added_modalias(add).as_deref(), Some("usb:v0BDAp8153"));
-        assert_eq!(added_modalias(b"remove@/devices/x\0MODALIAS=usb:v0BDAp8153\0"), None);
-        assert_eq!(added_modalias(b"add@/devices/x\0ACTION=add\0"), None);
-        assert_eq!(added_modalias(b""), None);
+        assert_eq!(
+            news(add),
+            Some(DeviceNews::Added {
+                modalias: "usb:v0BDAp8153".into()
+            })
+        );
+        assert_eq!(news(b"remove@/devices/x\0MODALIAS=usb:v0BDAp8153\0"), None);
+        assert_eq!(news(b"add@/devices/x\0ACTION=add\0"), None);
+        assert_eq!(news(b""), None);
+    }
+
+    #[test]
+    fn a_pulled_stick_is_told_from_a_pulled_mouse() {
+        let stick = b"remove@/devices/pci0/usb1/1-1/1-1:1.0\0ACTION=remove\0DEVTYPE=usb_interface\0INTERFACE=8/6/80\0";
+        assert_eq!(news(stick), Some(DeviceNews::StorageRemoved));
+        assert_eq!(news(b"remove@/devices/x\0INTERFACE=3/1/2\0"), None);
+        assert_eq!(news(b"add@/devices/x\0INTERFACE=8/6/80\0"), None);
     }
 
     #[test]

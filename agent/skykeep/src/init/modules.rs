@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// What no device asks for by itself.
-const ALWAYS: &[&str] = &["efivarfs"];
+const ALWAYS: &[&str] = &["efivarfs", "evdev", "button"];
 
 /// `modules.dep`, `modules.softdep` and `modules.alias` of one kernel, and what is loaded of it.
 pub struct Loader {
@@ -75,6 +75,12 @@ impl Index {
             .filter(|(pattern, _)| alias::matches(pattern, modalias));
         let names: BTreeSet<String> = fitting.map(|(_, module)| module.clone()).collect();
         names.into_iter().collect()
+    }
+
+    /// The modules whose files lie under a folder of the kernel's tree.
+    pub fn modules_under(&self, folder: &str) -> Vec<String> {
+        let there = self.files.iter().filter(|(_, (file, _))| file.contains(folder));
+        there.map(|(name, _)| name.clone()).collect()
     }
 
     /// The files to load for a module, in order, the module's own last. Empty when it is not in the image (built in, or left out).
@@ -157,27 +163,23 @@ impl Loader {
     }
 }
 
-/// Loads drivers for every device that is there, then keeps doing so for devices that are plugged in later (a USB network adapter, what lies behind a hub)
-/// until the modules are sealed.
-pub fn load_for_present_devices_and_watch(mut loader: Loader) {
-    // Listen first, look second: nothing that appears in between is missed.
-    let events = kernel::DeviceEvents::listen();
+/// Loads drivers for every device that is there.
+pub fn load_for_present_devices(loader: &mut Loader) {
     for module in ALWAYS {
         loader.load(module);
     }
     for modalias in kernel::present_modaliases() {
         loader.load_for(&modalias);
     }
-    let watch = move || {
-        let Ok(events) = events else { return };
-        while let Some(modalias) = events.next_modalias() {
-            if !loader.load_for(&modalias) {
-                return;
-            }
+}
+
+/// Loads every driver for a USB network adapter: one that is plugged in after the modules are sealed finds its driver there already.
+pub fn load_hot_plug_networks() {
+    if let Ok(mut loader) = Loader::of_running_kernel() {
+        for module in loader.index.modules_under("/drivers/net/usb/") {
+            loader.load(&module);
         }
-    };
-    // Without this thread only devices plugged in later are missed.
-    let _ = std::thread::Builder::new().name("devices".into()).spawn(watch);
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +220,14 @@ mod tests {
         assert!(place("phy/realtek") < place("r8169"));
         assert!(place("phy/libphy") < place("phy/realtek"));
         assert!(place("mdio-bus") < place("phy/libphy"));
+    }
+
+    #[test]
+    fn drivers_are_found_by_their_folder() {
+        assert_eq!(
+            index().modules_under("/drivers/net/phy/"),
+            ["libphy", "mdio_bus", "realtek"]
+        );
     }
 
     #[test]
