@@ -34,6 +34,7 @@ pub async fn run() -> Result<ExitCode, Trouble> {
         "\nSkykeep {}: your castle, from one passphrase. Nothing is written to this computer.",
         env!("CARGO_PKG_VERSION")
     );
+    println!("{}", crate::code::running(Path::new(OWNER)));
     refuse_when_open(&init::gaps())?;
     let (progress, events) = Progress::channel("agent");
     let printer = tokio::spawn(lines::print(events, Output::Text));

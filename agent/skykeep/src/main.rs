@@ -2,6 +2,7 @@
 
 mod agent;
 mod cli;
+mod code;
 mod console;
 mod guard;
 mod init;

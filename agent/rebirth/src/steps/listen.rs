@@ -73,13 +73,10 @@ fn plan_mark(estate: &Estate, node: &str) -> Option<String> {
     launches.get(node).map(|launch| launch.mark.clone())
 }
 
-/// Whether a cry is about this run: about the plan as it stands now; or, when the machine never came as far as a plan, one that was
-/// not yet there when we began to listen. What an earlier run's plan led to may be mended.
+/// Whether a cry is about this run: not one that was there when we began to listen, and not one about a plan that was replaced since.
+/// What an earlier run died of may be mended, and the machine tries again every half minute.
 fn counts(cry: &Cry, plan: Option<&str>, new: bool) -> bool {
-    match &cry.plan {
-        Some(tried) => plan == Some(tried),
-        None => new,
-    }
+    new && cry.plan.as_deref().is_none_or(|tried| plan == Some(tried))
 }
 
 /// What each machine that has not joined said last.
@@ -107,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cry_about_an_older_plan_does_not_end_this_run() {
+    fn an_old_cry_or_one_about_an_older_plan_does_not_end_this_run() {
         let now = "0a0b";
         let cry = |plan: Option<&str>| Cry {
             what: String::new(),
@@ -117,7 +114,8 @@ mod tests {
             tries: 1,
             plan: plan.map(str::to_owned),
         };
-        assert!(counts(&cry(Some("0a0b")), Some(now), false));
+        assert!(counts(&cry(Some("0a0b")), Some(now), true));
+        assert!(!counts(&cry(Some("0a0b")), Some(now), false));
         assert!(!counts(&cry(Some("ffff")), Some(now), true));
         assert!(counts(&cry(None), Some(now), true));
         assert!(!counts(&cry(None), Some(now), false));

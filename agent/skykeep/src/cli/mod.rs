@@ -3,6 +3,7 @@
 mod castle;
 mod lint;
 mod lock;
+mod stick;
 mod upstream;
 mod vault;
 
@@ -65,6 +66,9 @@ enum Command {
     /// Make or change the vault
     #[command(subcommand)]
     Vault(vault::VaultCommand),
+    /// Write a stick, put the owner's part on it, compare it with a release
+    #[command(subcommand)]
+    Stick(stick::StickCommand),
     /// Make castle.lock: fetch every artifact, pin it by hash
     Lock(lock::LockArgs),
     /// Check castle.yaml and castle.lock; needs no passphrase
@@ -128,6 +132,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
         Command::Report(owner) => castle::report(&owner).await,
         Command::Destroy { owner, yes_destroy } => castle::destroy(&owner, &yes_destroy).await,
         Command::Vault(command) => vault::run(command).await,
+        Command::Stick(command) => stick::run(command),
         Command::Lock(args) => lock::run(args).await,
         Command::Check(owner) => castle::check(&owner),
         Command::Lint(args) => lint::run(args).await,
