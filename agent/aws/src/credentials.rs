@@ -1,6 +1,9 @@
 use skykeep_core::Secret;
 
-/// A key pair of AWS or of an S3-compatible store; temporary ones carry a session token.
+use crate::clock::Clock;
+
+/// A key pair of AWS or of an S3-compatible store; temporary ones carry a session token. What was learned about this machine's
+/// clock goes with it.
 pub struct Credentials {
     /// The public half.
     pub access_key_id: String,
@@ -8,6 +11,7 @@ pub struct Credentials {
     pub secret: Secret,
     /// The token of temporary credentials.
     pub session_token: Option<Secret>,
+    pub(crate) clock: Clock,
 }
 
 impl Credentials {
@@ -17,15 +21,23 @@ impl Credentials {
             access_key_id: access_key_id.into(),
             secret,
             session_token: None,
+            clock: Clock::default(),
+        }
+    }
+
+    /// A key pair with its session token.
+    pub fn temporary(access_key_id: impl Into<String>, secret: Secret, token: Secret) -> Self {
+        Credentials {
+            session_token: Some(token),
+            ..Credentials::new(access_key_id, secret)
         }
     }
 
     /// A second copy, on purpose and by name (there is no `Clone`).
     pub fn duplicate(&self) -> Self {
         Credentials {
-            access_key_id: self.access_key_id.clone(),
-            secret: self.secret.duplicate(),
             session_token: self.session_token.as_ref().map(Secret::duplicate),
+            ..Credentials::new(self.access_key_id.clone(), self.secret.duplicate())
         }
     }
 }

@@ -71,8 +71,18 @@ impl AwsError {
         self.code().is_some_and(remedy::is_throttle)
     }
 
-    /// Reads the error envelope of any of the services (EC2's, the one of ELB and STS, S3's).
+    /// Reads the error envelope of any of the services (EC2's, the one of ELB and STS, S3's, JSON).
     pub(crate) fn from_answer(action: &str, status: u16, body: &str) -> Self {
+        if let Ok(json) = serde_json::from_str::<JsonEnvelope>(body) {
+            return AwsError::Refused {
+                action: action.to_owned(),
+                status,
+                // It may come as `com.amazonaws...#Code`.
+                code: json.kind.rsplit('#').next().unwrap_or_default().to_owned(),
+                message: json.message.unwrap_or_else(|| "(no text)".to_owned()),
+                request_id: String::new(),
+            };
+        }
         let envelope: Envelope = quick_xml::de::from_str(body).unwrap_or_default();
         let request_id = envelope.request_id.or(envelope.request_id_capital).unwrap_or_default();
         let inner = envelope
@@ -111,6 +121,14 @@ fn status_code(status: u16) -> &'static str {
         503 => "ServiceUnavailable",
         _ => "Unknown",
     }
+}
+
+#[derive(Deserialize)]
+struct JsonEnvelope {
+    #[serde(rename = "__type")]
+    kind: String,
+    #[serde(alias = "Message")]
+    message: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -256,6 +274,14 @@ mod tests {
             parts(error),
             ("NoSuchKey".into(), "gone".into(), "4442587FB7D0A2F9".into())
         );
+    }
+
+    #[test]
+    fn the_error_of_the_json_services_is_read() {
+        let body = r#"{"__type":"com.amazonaws.ssm#ParameterNotFound","message":"none"}"#;
+        let error = AwsError::from_answer("GetParameter", 400, body);
+        assert!(error.is_not_found());
+        assert_eq!(parts(error), ("ParameterNotFound".into(), "none".into(), String::new()));
     }
 
     #[test]

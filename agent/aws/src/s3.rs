@@ -125,9 +125,11 @@ impl S3 {
         let region = region.into();
         let base = match endpoint {
             Some(url) => url,
-            None => Url::parse(&format!("https://s3.{region}.amazonaws.com/")).map_err(|e| AwsError::Unsigned {
-                why: format!("the region `{region}` gives no host name: {e}"),
-            })?,
+            None => {
+                Url::parse(&format!("https://{}/", crate::host("s3", &region))).map_err(|e| AwsError::Unsigned {
+                    why: format!("the region `{region}` gives no host name: {e}"),
+                })?
+            }
         };
         Ok(S3 {
             http,
@@ -375,7 +377,25 @@ impl S3 {
         self.send(action, method, url, headers, Bytes::new()).await
     }
 
+    /// Once; and once more, signed with a corrected clock, when it was refused because of ours.
     async fn send(
+        &self,
+        action: &str,
+        method: &Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, AwsError> {
+        let answer = self
+            .sign_and_send(action, method, url.clone(), headers.clone(), body.clone())
+            .await?;
+        match self.credentials.clock.learns(answer.status, &answer.headers) {
+            true => self.sign_and_send(action, method, url, headers, body).await,
+            false => Ok(answer),
+        }
+    }
+
+    async fn sign_and_send(
         &self,
         action: &str,
         method: &Method,
@@ -384,7 +404,8 @@ impl S3 {
         body: Bytes,
     ) -> Result<Answer, AwsError> {
         let host = url.host_str().unwrap_or_default().to_owned();
-        sign::headers(&self.scope(SystemTime::now()), method, &url, &mut headers, &body)?;
+        let now = self.credentials.clock.now();
+        sign::headers(&self.scope(now), method, &url, &mut headers, &body)?;
         let answer = self
             .http
             .request(method.clone(), url)

@@ -22,6 +22,15 @@ pub enum CloudError {
         /// The cloud's words.
         reason: String,
     },
+    /// The supplier has no machine for a node, of no type that the castle file names. Nothing was made.
+    NoCapacity {
+        /// `cp1`, `w1`...
+        name: String,
+        /// Where it should have been.
+        zone: String,
+        /// What the supplier said to each type, in their order.
+        said: Vec<String>,
+    },
     /// The castle can't be built as it is described.
     Unfit(Explained),
 }
@@ -42,6 +51,7 @@ impl Explain for CloudError {
             CloudError::Aws { doing, error } => format!("{doing} failed: {}", error.what()),
             CloudError::Wait(trouble) => trouble.explained().what,
             CloudError::NodeDied { name, id, .. } => format!("Node {name} ({id}) died"),
+            CloudError::NoCapacity { name, zone, .. } => format!("There is no machine for node {name} in {zone} now"),
             CloudError::Unfit(explained) => explained.what.clone(),
         }
     }
@@ -51,6 +61,7 @@ impl Explain for CloudError {
             CloudError::Aws { error, .. } => error.why(),
             CloudError::Wait(trouble) => trouble.explained().why,
             CloudError::NodeDied { reason, .. } => reason.clone(),
+            CloudError::NoCapacity { said, .. } => format!("the supplier says {}", said.join(", ")),
             CloudError::Unfit(explained) => explained.why.clone(),
         }
     }
@@ -62,6 +73,9 @@ impl Explain for CloudError {
             CloudError::NodeDied { .. } => {
                 "Start again: the dead node is replaced. If it dies again, try another instance type or zone.".into()
             }
+            CloudError::NoCapacity { zone, .. } => format!(
+                "Add types to `alternatives` in castle.yaml and start again: what stands is adopted. If {zone} has none of any type, begin a new generation with another zone in its place."
+            ),
             CloudError::Unfit(explained) => explained.remedy.clone(),
         }
     }
@@ -70,7 +84,7 @@ impl Explain for CloudError {
         match self {
             CloudError::Aws { error, .. } => error.is_transient(),
             CloudError::Wait(trouble) => trouble.is_transient(),
-            CloudError::NodeDied { .. } | CloudError::Unfit(_) => false,
+            CloudError::NodeDied { .. } | CloudError::NoCapacity { .. } | CloudError::Unfit(_) => false,
         }
     }
 }

@@ -37,8 +37,12 @@ pub struct Preflight {
     pub image: String,
     /// Elastic addresses that may still be taken; `None` when the cloud does not say.
     pub addresses_left: Option<u32>,
-    /// Virtual processors all nodes need together.
+    /// Virtual processors all nodes need together, of the largest type that each may get.
     pub vcpus_needed: u32,
+    /// Virtual processors that may still be taken.
+    pub vcpus_left: Option<u32>,
+    /// Networks that may still be made.
+    pub networks_left: Option<u32>,
     /// Things worth knowing that are no errors.
     pub warnings: Vec<String>,
 }

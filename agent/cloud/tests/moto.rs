@@ -19,12 +19,15 @@ async fn a_castle_is_built_and_destroyed_at_moto() {
     let group = |count| NodeGroup {
         count,
         instance_type: "t3.large".into(),
+        alternatives: Vec::new(),
         disk_gib: 20,
     };
     let aws = Aws {
         region: "eu-central-1".into(),
         access_key_id: SecretRef::Vault("a".into()),
         secret_access_key: SecretRef::Vault("b".into()),
+        session_token: None,
+        assume_role: None,
         vpc_cidr: "10.42.0.0/16".parse().unwrap(),
         zones: ["a", "b", "c"].map(|z| format!("eu-central-1{z}")).to_vec(),
         image: std::env::var("MOTO_IMAGE").unwrap(),

@@ -164,7 +164,15 @@ impl Estate {
     /// A client for the cloud, for one generation.
     pub fn cloud_for(&self, generation: Generation, resuming: bool) -> Result<Box<dyn Cloud>, Trouble> {
         let aws = &self.castle.cloud.aws;
-        let credentials = credentials(&self.secrets, &aws.access_key_id, &aws.secret_access_key)?;
+        let mut credentials = credentials(&self.secrets, &aws.access_key_id, &aws.secret_access_key)?;
+        if let Some(token) = &aws.session_token {
+            let token = self.secrets.get(token)?.duplicate();
+            credentials = Arc::new(Credentials::temporary(
+                credentials.access_key_id.clone(),
+                credentials.secret.duplicate(),
+                token,
+            ));
+        }
         let tags = Tags {
             castle: self.castle.name.clone(),
             generation,

@@ -26,7 +26,7 @@ fn young(error: &AwsError) -> bool {
     error.is_not_found() && !error.code().is_some_and(|code| code.starts_with("InvalidAMIID"))
 }
 
-fn lift(doing: &str) -> impl FnOnce(AwsError) -> CloudError {
+pub(super) fn lift(doing: &str) -> impl FnOnce(AwsError) -> CloudError {
     let doing = doing.to_owned();
     move |error| CloudError::Aws {
         doing,

@@ -10,6 +10,8 @@ use skykeep_core::{Deadline, Explained, Progress, deadline};
 use super::{
     AwsCloud,
     call::wait,
+    image::Image,
+    tagging::Filters,
     xml::{Done, Items, Tag, ec2_page, tag},
 };
 use crate::{CloudError, Instance, Network, PlannedNode, Result, Role};
@@ -26,8 +28,18 @@ pub(super) struct Machine {
     public: Option<Ipv4Addr>,
     #[serde(rename = "stateReason")]
     reason: Option<Reason>,
+    #[serde(rename = "cpuOptions")]
+    cpus: Option<Cpus>,
     #[serde(rename = "tagSet", default)]
     tags: Items<Tag>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Cpus {
+    #[serde(rename = "coreCount", default)]
+    cores: u32,
+    #[serde(rename = "threadsPerCore", default)]
+    threads: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -44,6 +56,11 @@ struct Reason {
 impl Machine {
     pub(super) fn name(&self) -> &str {
         tag(&self.tags, "Name")
+    }
+
+    /// Virtual processors.
+    pub(super) fn vcpus(&self) -> u32 {
+        self.cpus.as_ref().map_or(0, |c| c.cores.saturating_mul(c.threads))
     }
 
     pub(super) fn ended(&self) -> bool {
@@ -77,19 +94,13 @@ struct Reservation {
 
 ec2_page!(Reservations, "reservationSet", Reservation);
 
-#[derive(Debug, Deserialize)]
-struct Image {
-    #[serde(rename = "rootDeviceName", default)]
-    root_device: String,
-    #[serde(rename = "imageState", default)]
-    state: String,
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
-    name: String,
+/// Whether this code means that another type may still be had. (AWS says `Unsupported` when a zone never has a type.)
+fn no_machine(code: &str) -> bool {
+    matches!(
+        code,
+        "InsufficientInstanceCapacity" | "InsufficientHostCapacity" | "Unsupported"
+    )
 }
-
-ec2_page!(Images, "imagesSet", Image);
 
 impl AwsCloud {
     pub(super) async fn machines(&self, role: Option<&str>) -> Result<Vec<Machine>> {
@@ -100,40 +111,16 @@ impl AwsCloud {
         Ok(found.into_iter().flat_map(|r| r.machines.list).collect())
     }
 
-    /// The image's name; that it can be used was seen.
-    pub(super) async fn image(&self) -> Result<(String, String)> {
-        let params = Params::new().with("ImageId.1", &self.aws.image);
-        let doing = "Looking at the image";
+    /// Virtual processors of all machines of the account in this region, whoever's they are.
+    pub(super) async fn vcpus_in_use(&self) -> Result<u32> {
+        let running = Filters::new()
+            .with("instance-state-name", &["pending", "running"])
+            .params();
+        let doing = "Counting the processors in use";
         let found = self
-            .list::<Images>(Service::Ec2, doing, "DescribeImages", params)
+            .list::<Reservations>(Service::Ec2, doing, "DescribeInstances", running)
             .await?;
-        let unfit = |why: String| {
-            CloudError::Unfit(Explained {
-                what: format!("The image {} can't be used", self.aws.image),
-                why,
-                remedy: "Set cloud.aws.image to a stock Debian 12 amd64 image of this region (wiki.debian.org/Cloud/AmazonEC2Image).".into(),
-            })
-        };
-        let region = &self.aws.region;
-        let image = found
-            .into_iter()
-            .next()
-            .ok_or_else(|| unfit(format!("there is none of this id in {region}")))?;
-        if image.state != "available" || image.architecture != "x86_64" {
-            return Err(unfit(format!(
-                "it is {} and made for {}",
-                image.state, image.architecture
-            )));
-        }
-        Ok((image.name, image.root_device))
-    }
-
-    async fn root_device(&self) -> Result<&str> {
-        let device = self
-            .root_device
-            .get_or_try_init(|| async { self.image().await.map(|(_, device)| device) })
-            .await?;
-        Ok(device)
+        Ok(found.iter().flat_map(|r| &r.machines.list).map(Machine::vcpus).sum())
     }
 
     pub(super) async fn instance(
@@ -145,37 +132,20 @@ impl AwsCloud {
         progress: &Progress,
     ) -> Result<Instance> {
         let role = format!("node-{}", node.name);
-        let mut alive = self.machines(Some(&role)).await?;
-        alive.retain(|m| !m.dying());
-        alive.sort_by(|a, b| a.id.cmp(&b.id));
-        if let Some(first) = alive.first() {
-            progress.note(format!("node {} {} adopted", node.name, first.id));
-            return Ok(first.node(&node.name, node.private_ip));
-        }
-        let params = self.launch_params(network, node, user_data, attempt, &role).await?;
+        let image = self.image().await?;
         let until = Deadline::after(Duration::from_secs(180));
         let what = format!("node {} to be launched", node.name);
-        // The client token makes it safe to ask again, whatever became of the answer.
-        let made = wait(&what, until, Duration::from_secs(2), || async {
-            let doing = format!("Launching node {}", node.name);
-            let spent = ["IdempotentInstanceTerminated"];
-            let made = self
-                .settle::<Reservation>(Service::Ec2, &doing, "RunInstances", &params, &spent)
-                .await?;
-            made.map(deadline::Look::Ready).ok_or_else(|| CloudError::NodeDied {
-                name: node.name.clone(),
-                id: "unknown".into(),
-                reason: format!("attempt {attempt} made a node that has ended since"),
-            })
+        let machine = wait(&what, until, Duration::from_secs(2), || async {
+            let mut alive = self.machines(Some(&role)).await?;
+            alive.retain(|m| !m.dying());
+            if let Some(first) = alive.into_iter().min_by(|a, b| a.id.cmp(&b.id)) {
+                progress.note(format!("node {} {} adopted", node.name, first.id));
+                return Ok(deadline::Look::Ready(first));
+            }
+            let launched = self.launch(network, node, user_data, attempt, image, progress).await?;
+            Ok(deadline::Look::Ready(launched))
         })
         .await?;
-        let machine = made.machines.list.into_iter().next().ok_or_else(|| {
-            CloudError::Unfit(Explained {
-                what: format!("Node {} was launched, but AWS names none", node.name),
-                why: "the answer is empty".into(),
-                remedy: "Start again.".into(),
-            })
-        })?;
         if machine.dying() {
             return Err(CloudError::NodeDied {
                 name: node.name.clone(),
@@ -183,18 +153,76 @@ impl AwsCloud {
                 id: machine.id,
             });
         }
-        progress.note(format!("node {} {} launched", node.name, machine.id));
         Ok(machine.node(&node.name, node.private_ip))
     }
 
-    async fn launch_params(
+    /// Tries the types of the castle file in their order until AWS has a machine.
+    async fn launch(
         &self,
         network: &Network,
         node: &PlannedNode,
         user_data: &[u8],
         attempt: u32,
-        role: &str,
+        image: &Image,
+        progress: &Progress,
+    ) -> Result<Machine> {
+        let group = match node.role {
+            Role::ControlPlane => &self.aws.control_planes,
+            Role::Worker => &self.aws.workers,
+        };
+        let mut said = Vec::new();
+        for kind in group.types() {
+            let params = self.launch_params(network, node, user_data, (attempt, kind, image), group.disk_gib)?;
+            let doing = format!("Launching node {}", node.name);
+            // The client token makes it safe to ask again, whatever became of the answer.
+            let made = self
+                .settle::<Reservation>(
+                    Service::Ec2,
+                    &doing,
+                    "RunInstances",
+                    &params,
+                    &["IdempotentInstanceTerminated"],
+                )
+                .await;
+            let made = match made {
+                Err(error) if error.code().is_some_and(no_machine) => {
+                    progress.note(format!("AWS has no {kind} for node {} in {} now", node.name, node.zone));
+                    said.push(format!("{kind}: {}", error.code().unwrap_or_default()));
+                    continue;
+                }
+                made => made?,
+            };
+            let made = made.ok_or_else(|| CloudError::NodeDied {
+                name: node.name.clone(),
+                id: "unknown".into(),
+                reason: format!("attempt {attempt} made a node that has ended since"),
+            })?;
+            let machine = made.machines.list.into_iter().next().ok_or_else(|| {
+                CloudError::Unfit(Explained {
+                    what: format!("Node {} was launched, but AWS names none", node.name),
+                    why: "the answer is empty".into(),
+                    remedy: "Start again.".into(),
+                })
+            })?;
+            progress.note(format!("node {} {} launched as {kind}", node.name, machine.id));
+            return Ok(machine);
+        }
+        Err(CloudError::NoCapacity {
+            name: node.name.clone(),
+            zone: node.zone.clone(),
+            said,
+        })
+    }
+
+    fn launch_params(
+        &self,
+        network: &Network,
+        node: &PlannedNode,
+        user_data: &[u8],
+        (attempt, kind, image): (u32, &str, &Image),
+        disk_gib: u32,
     ) -> Result<Params> {
+        let role = format!("node-{}", node.name);
         let subnet = network.subnets.iter().find(|s| s.zone == node.zone).ok_or_else(|| {
             CloudError::Unfit(Explained {
                 what: format!("Node {} has no place", node.name),
@@ -202,18 +230,16 @@ impl AwsCloud {
                 remedy: "The zones in castle.yaml were changed in the middle of a rebirth: put them back, or begin a new generation.".into(),
             })
         })?;
-        let group = match node.role {
-            Role::ControlPlane => &self.aws.control_planes,
-            Role::Worker => &self.aws.workers,
-        };
+        // Whatever may differ between two tries is part of the token: the same token with other parameters is an error.
+        let token = self.token(&format!("{role}|{}|{kind}|{}", node.zone, image.id), attempt);
         let interface = "NetworkInterface.1";
         let disk = "BlockDeviceMapping.1";
         let params = Params::new()
-            .with("ImageId", &self.aws.image)
-            .with("InstanceType", &group.instance_type)
+            .with("ImageId", &image.id)
+            .with("InstanceType", kind)
             .with("MinCount", 1)
             .with("MaxCount", 1)
-            .with("ClientToken", self.token(role, attempt))
+            .with("ClientToken", token)
             .with("UserData", STANDARD.encode(user_data))
             .with(format!("{interface}.DeviceIndex"), 0)
             .with(format!("{interface}.SubnetId"), &subnet.id)
@@ -225,13 +251,13 @@ impl AwsCloud {
             .with("MetadataOptions.HttpEndpoint", "enabled")
             // One hop: pods do not reach the metadata service.
             .with("MetadataOptions.HttpPutResponseHopLimit", 1)
-            .with(format!("{disk}.DeviceName"), self.root_device().await?)
-            .with(format!("{disk}.Ebs.VolumeSize"), group.disk_gib)
+            .with(format!("{disk}.DeviceName"), &image.root_device)
+            .with(format!("{disk}.Ebs.VolumeSize"), disk_gib)
             .with(format!("{disk}.Ebs.VolumeType"), "gp3")
             .with(format!("{disk}.Ebs.Encrypted"), true)
             .with(format!("{disk}.Ebs.DeleteOnTermination"), true)
             .with("InstanceInitiatedShutdownBehavior", "stop");
-        Ok(self.tagged(params, role, &["instance", "volume", "network-interface"]))
+        Ok(self.tagged(params, &role, &["instance", "volume", "network-interface"]))
     }
 
     pub(super) async fn instances_running(

@@ -7,9 +7,11 @@ mod console;
 mod destroy;
 mod gateway;
 mod groups;
+mod image;
 mod instances;
 mod inventory;
 mod preflight;
+mod quotas;
 mod rules;
 mod subnets;
 mod tagging;
@@ -41,7 +43,7 @@ pub struct AwsCloud {
     tags: Tags,
     /// Until when "nothing found" is not believed, because somebody may have created it just before.
     doubtful_until: Instant,
-    root_device: OnceCell<String>,
+    image: OnceCell<image::Image>,
 }
 
 impl AwsCloud {
@@ -55,11 +57,13 @@ impl AwsCloud {
         relay: Option<Url>,
     ) -> Self {
         AwsCloud {
-            query: Query::new(http, credentials, aws.region.clone()).through(relay),
+            query: Query::new(http, credentials, aws.region.clone())
+                .through(relay)
+                .assuming(aws.assume_role.clone(), &format!("skykeep-{}", tags.castle)),
             aws: aws.clone(),
             tags,
             doubtful_until: Instant::now(),
-            root_device: OnceCell::new(),
+            image: OnceCell::new(),
         }
     }
 

@@ -6,8 +6,9 @@ use skykeep_core::{Explained, Progress};
 
 use super::{
     AwsCloud,
+    quotas::Left,
     tagging::Filters,
-    xml::{Done, Items, ec2_page},
+    xml::{Done, ec2_page},
 };
 use crate::{CloudError, Preflight, Result};
 
@@ -60,20 +61,6 @@ struct Cpus {
 
 ec2_page!(Kinds, "instanceTypeSet", Kind);
 
-#[derive(Debug, Deserialize)]
-struct Attribute {
-    #[serde(rename = "attributeValueSet", default)]
-    values: Items<AttributeValue>,
-}
-
-#[derive(Debug, Deserialize)]
-struct AttributeValue {
-    #[serde(rename = "attributeValue")]
-    value: String,
-}
-
-ec2_page!(Attributes, "accountAttributeSet", Attribute);
-
 fn unfit(what: impl Into<String>, why: impl Into<String>, remedy: &str) -> CloudError {
     CloudError::Unfit(Explained {
         what: what.into(),
@@ -84,40 +71,47 @@ fn unfit(what: impl Into<String>, why: impl Into<String>, remedy: &str) -> Cloud
 
 impl AwsCloud {
     pub(super) async fn look_ahead(&self, progress: &Progress) -> Result<Preflight> {
-        let (identity, image, zones, vcpus_needed, left, permitted) = tokio::join!(
-            self.identity(),
-            self.image(),
-            self.check_zones(),
-            self.check_types(),
-            self.addresses_left(),
-            self.check_permission()
-        );
-        let identity = identity?;
-        permitted?;
-        let (image, _) = image?;
+        // First alone: with a bad key everything else would only say so again, and a wrong clock is corrected here.
+        let identity = self.identity().await?;
+        let (image, zones, types) = tokio::join!(self.image(), self.check_zones(), self.check_types());
+        let image = image?;
         zones?;
-        let addresses_left = left?;
-        let mut warnings = Vec::new();
-        if addresses_left.is_none() {
-            warnings.push("AWS does not say how many elastic addresses are left".to_owned());
-        }
-        warnings.push(
-            "AWS tells quotas of running instances only to Service Quotas: they show when nodes are launched"
-                .to_owned(),
-        );
+        let (vcpus_needed, mut warnings) = types?;
+        let (left, permitted) = tokio::join!(self.quotas(vcpus_needed), self.check_permission(&image.id));
+        permitted?;
+        let left = left?;
+        warnings.extend(self.warnings(&left));
         progress.note(format!(
-            "AWS account {} as {}, image {image}",
-            identity.account, identity.arn
+            "AWS account {} as {}, image {}",
+            identity.account, identity.arn, image.name
         ));
-        let vcpus_needed = vcpus_needed?;
         Ok(Preflight {
             account: identity.account,
             identity: identity.arn,
-            image,
-            addresses_left,
+            image: image.name.clone(),
+            addresses_left: left.addresses,
             vcpus_needed,
+            vcpus_left: left.vcpus,
+            networks_left: left.networks,
             warnings,
         })
+    }
+
+    fn warnings(&self, left: &Left) -> Vec<String> {
+        let mut warnings = vec!["whether AWS has machines left in a zone shows only when they are launched".to_owned()];
+        if left.vcpus.is_none() || left.addresses.is_none() || left.networks.is_none() {
+            warnings.push("the key may not read Service Quotas: limits show only when they are met".to_owned());
+        }
+        let (zones, planes) = (self.aws.zones.len(), usize::from(self.aws.control_planes.count));
+        if planes > 1 && zones < 3 {
+            warnings.push(format!(
+                "{planes} control planes in {zones} zones: the loss of one zone can stop the cluster; list three zones"
+            ));
+        }
+        if self.aws.session_token.is_some() {
+            warnings.push("temporary keys: AWS does not tell when they end; they must outlive the rebirth".to_owned());
+        }
+        warnings
     }
 
     async fn identity(&self) -> Result<Identity> {
@@ -153,10 +147,11 @@ impl AwsCloud {
         Ok(())
     }
 
-    /// All types exist in all zones; answers how many processors they have together.
-    async fn check_types(&self) -> Result<u32> {
+    /// In every zone some type of each group can be had; answers how many processors the largest of them need together, and
+    /// what is not as the owner likes it best.
+    async fn check_types(&self) -> Result<(u32, Vec<String>)> {
         let groups = [&self.aws.control_planes, &self.aws.workers];
-        let mut kinds: Vec<&str> = groups.iter().map(|g| g.instance_type.as_str()).collect();
+        let mut kinds: Vec<&str> = groups.iter().flat_map(|g| g.types()).collect();
         kinds.sort_unstable();
         kinds.dedup();
         let zones: Vec<&str> = self.aws.zones.iter().map(String::as_str).collect();
@@ -169,61 +164,50 @@ impl AwsCloud {
         let offered = self
             .list::<Offerings>(Service::Ec2, doing, "DescribeInstanceTypeOfferings", params)
             .await?;
-        for kind in &kinds {
+        let offers = |kind: &str, zone: &str| offered.iter().any(|o| o.kind == kind && o.location == zone);
+        let mut warnings = Vec::new();
+        for group in groups {
             for zone in &zones {
-                if !offered.iter().any(|o| o.kind == *kind && o.location == *zone) {
-                    return Err(unfit(
-                        format!("Instance type {kind} can't be used"),
-                        format!("it is not offered in {zone}"),
-                        "Use another instanceType or other zones in castle.yaml.",
-                    ));
+                match group.types().find(|kind| offers(kind, zone)) {
+                    Some(kind) if kind == group.instance_type => {}
+                    Some(kind) => warnings.push(format!("{zone} has no {}: {kind} is used there", group.instance_type)),
+                    None => {
+                        return Err(unfit(
+                            format!("Instance type {} can't be used", group.instance_type),
+                            format!("neither it nor one of its alternatives is offered in {zone}"),
+                            "Use another instanceType, add alternatives, or list other zones in castle.yaml.",
+                        ));
+                    }
                 }
             }
         }
+        warnings.sort();
+        warnings.dedup();
+        kinds.retain(|kind| offered.iter().any(|o| o.kind == *kind));
         let params = Params::new().list("InstanceType", &kinds);
         let found = self
             .list::<Kinds>(Service::Ec2, doing, "DescribeInstanceTypes", params)
             .await?;
         let cpus = |name: &str| found.iter().find(|k| k.name == name).map_or(0, |k| k.cpus.count);
-        Ok(groups
+        let needed = groups
             .iter()
-            .map(|g| cpus(&g.instance_type).saturating_mul(u32::from(g.count)))
-            .sum())
-    }
-
-    async fn addresses_left(&self) -> Result<Option<u32>> {
-        let params = Params::new().with("AttributeName.1", "vpc-max-elastic-ips");
-        let doing = "Looking at the account's limits";
-        let found = self
-            .list::<Attributes>(Service::Ec2, doing, "DescribeAccountAttributes", params)
-            .await?;
-        let most = found
-            .into_iter()
-            .flat_map(|a| a.values.list)
-            .find_map(|v| v.value.parse::<usize>().ok());
-        let Some(most) = most else { return Ok(None) };
-        let (taken, ours) = (self.addresses_in_use().await?, self.all_addresses().await?.len());
-        let left = most.saturating_sub(taken);
-        let wanted = self.addresses_wanted();
-        if left + ours < wanted {
-            return Err(unfit(
-                "There are not enough elastic addresses",
-                format!(
-                    "the entry needs {wanted}, the account may have {most} in {} and holds {taken}",
-                    self.aws.region
-                ),
-                "Release addresses that nobody needs, or ask for a higher quota (Service Quotas, `EC2-VPC Elastic IPs`).",
-            ));
-        }
-        Ok(Some(u32::try_from(left).unwrap_or(u32::MAX)))
+            .map(|g| {
+                g.types()
+                    .map(cpus)
+                    .max()
+                    .unwrap_or(0)
+                    .saturating_mul(u32::from(g.count))
+            })
+            .sum();
+        Ok((needed, warnings))
     }
 
     /// Dry runs: AWS answers whether it would have let us. Needs nothing to exist.
-    async fn check_permission(&self) -> Result<()> {
+    async fn check_permission(&self, image: &str) -> Result<()> {
         let vpc = Params::new().with("CidrBlock", self.aws.vpc_cidr);
         let address = Params::new().with("Domain", "vpc");
         let instance = Params::new()
-            .with("ImageId", &self.aws.image)
+            .with("ImageId", image)
             .with("InstanceType", &self.aws.workers.instance_type)
             .with("MinCount", 1)
             .with("MaxCount", 1);

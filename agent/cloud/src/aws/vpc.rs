@@ -47,6 +47,15 @@ impl AwsCloud {
         .await
     }
 
+    /// How many networks the account has in this region, whoever's they are.
+    pub(super) async fn networks_in_use(&self) -> Result<usize> {
+        let doing = "Counting the networks";
+        let found = self
+            .list::<Vpcs>(Service::Ec2, doing, "DescribeVpcs", Params::new())
+            .await?;
+        Ok(found.len())
+    }
+
     /// The network, ready, with DNS inside.
     pub(super) async fn vpc(&self, progress: &Progress) -> Result<String> {
         let vpc = self

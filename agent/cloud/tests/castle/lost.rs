@@ -128,6 +128,6 @@ async fn a_rebirth_of_five_nodes_costs_so_many_calls() {
         }) += times;
     }
     println!("preflight {preflight}, build {fixed} and {polls} of waits, destroy {destroy}");
-    assert!(preflight <= 16, "{preflight}");
-    assert!(fixed <= 75, "{fixed}: {by_action:?}");
+    assert!(preflight <= 20, "{preflight}");
+    assert!(fixed <= 65, "{fixed}: {by_action:?}");
 }

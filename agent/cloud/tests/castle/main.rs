@@ -2,6 +2,8 @@
 // The whole crate is a test; clippy knows it only of functions marked as such.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod keys;
 mod life;
 mod lost;
+mod room;
 mod stage;

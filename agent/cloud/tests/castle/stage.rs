@@ -35,12 +35,15 @@ pub fn castle() -> Aws {
     let group = |count| NodeGroup {
         count,
         instance_type: "t3.large".into(),
+        alternatives: Vec::new(),
         disk_gib: 20,
     };
     Aws {
         region: "eu-central-1".into(),
         access_key_id: SecretRef::Vault("a".into()),
         secret_access_key: SecretRef::Vault("b".into()),
+        session_token: None,
+        assume_role: None,
         vpc_cidr: "10.42.0.0/16".parse().unwrap(),
         zones: ["a", "b", "c"].map(|z| format!("eu-central-1{z}")).to_vec(),
         image: lab_ec2::IMAGE.into(),
@@ -75,18 +78,21 @@ pub async fn stage_with(mut config: Config) -> Stage {
 
 impl Stage {
     pub fn cloud(&self, secret: &str) -> AwsCloud {
+        self.cloud_as(Credentials::new(KEY, Secret::from_string(secret.to_owned())))
+    }
+
+    pub fn cloud_as(&self, credentials: Credentials) -> AwsCloud {
         let tls = Trust::public().tls().unwrap();
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .no_proxy()
             .build()
             .unwrap();
-        let credentials = Arc::new(Credentials::new(KEY, Secret::from_string(secret.to_owned())));
         let tags = Tags {
             castle: "rossi".into(),
             generation: Generation::new(1_790_000_000_000, 7),
         };
-        AwsCloud::new(http, credentials, &self.aws, tags, Some(self.url.clone()))
+        AwsCloud::new(http, Arc::new(credentials), &self.aws, tags, Some(self.url.clone()))
     }
 
     /// Everything from nothing to registered nodes.

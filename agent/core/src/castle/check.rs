@@ -132,10 +132,29 @@ fn nodes(castle: &Castle) -> Result<(), Explained> {
         "List each zone once.",
     )?;
     ensure(
-        aws.image.starts_with("ami-"),
+        aws.image.starts_with("ami-") || aws.image.starts_with("ssm:/"),
         "cloud.aws.image",
         "it is no image id",
-        "Use the `ami-...` of a stock Debian 12 image in your region.",
+        "Use the `ami-...` of a stock Debian 12 image in your region, or `ssm:/aws/service/debian/release/12/latest/amd64`.",
+    )?;
+    for (field, group) in [
+        ("cloud.aws.controlPlanes.alternatives", &aws.control_planes),
+        ("cloud.aws.workers.alternatives", &aws.workers),
+    ] {
+        let all: BTreeSet<_> = group.types().collect();
+        ensure(
+            all.len() == group.types().count(),
+            field,
+            "an instance type is listed twice",
+            "List each type once, the one you like best in `instanceType`.",
+        )?;
+    }
+    let role = aws.assume_role.as_deref().unwrap_or("arn:aws:iam::1:role/x");
+    ensure(
+        role.starts_with("arn:aws") && role.contains(":iam::") && role.contains(":role/"),
+        "cloud.aws.assumeRole",
+        "it is no ARN of a role",
+        "Write `arn:aws:iam::<account>:role/<name>`, as IAM shows it.",
     )
 }
 

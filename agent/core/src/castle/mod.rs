@@ -39,6 +39,7 @@ impl Castle {
             self.cloud.aws.access_key_id.clone(),
             self.cloud.aws.secret_access_key.clone(),
         ]);
+        refs.extend(self.cloud.aws.session_token.clone());
         refs.push(self.gitops.token.clone());
         for secret in &self.before_flux.secrets {
             refs.extend(secret.data.values().cloned());
@@ -56,6 +57,13 @@ impl Castle {
         refs.sort();
         refs.dedup();
         refs
+    }
+}
+
+impl NodeGroup {
+    /// The instance types in the order in which they are tried.
+    pub fn types(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.instance_type.as_str()).chain(self.alternatives.iter().map(String::as_str))
     }
 }
 
@@ -99,6 +107,34 @@ mod tests {
     fn an_even_number_of_control_planes_is_refused() {
         let error = Castle::parse(&GOOD.replace("controlPlanes: {count: 3", "controlPlanes: {count: 2")).unwrap_err();
         assert!(error.why.contains("quorum"), "{error}");
+    }
+
+    #[test]
+    fn instance_types_image_and_role_are_looked_at() {
+        let with = |from: &str, to: &str| Castle::parse(&GOOD.replace(from, to));
+        let group = "controlPlanes: {count: 3, instanceType: t3.large";
+        let castle = with(group, &format!("{group}, alternatives: [t3a.large, m6i.large]")).unwrap();
+        let types: Vec<_> = castle.cloud.aws.control_planes.types().collect();
+        assert_eq!(types, ["t3.large", "t3a.large", "m6i.large"]);
+        let twice = with(group, &format!("{group}, alternatives: [t3.large]")).unwrap_err();
+        assert!(twice.why.contains("twice"), "{twice}");
+        assert!(
+            with(
+                "image: ami-0a1b2c3d4e5f60718",
+                "image: ssm:/aws/service/debian/release/12/latest/amd64"
+            )
+            .is_ok()
+        );
+        assert!(with("image: ami-0a1b2c3d4e5f60718", "image: debian-12").is_err());
+        let role = "image: ami-0a1b2c3d4e5f60718\n    assumeRole: ";
+        assert!(
+            with(
+                "image: ami-0a1b2c3d4e5f60718",
+                &format!("{role}arn:aws-cn:iam::123456789012:role/castle")
+            )
+            .is_ok()
+        );
+        assert!(with("image: ami-0a1b2c3d4e5f60718", &format!("{role}castle")).is_err());
     }
 
     #[test]

@@ -181,13 +181,19 @@ pub struct Aws {
     pub access_key_id: SecretRef,
     /// Secret access key.
     pub secret_access_key: SecretRef,
+    /// Session token, when the keys are temporary ones. They must outlive the rebirth.
+    #[serde(default)]
+    pub session_token: Option<SecretRef>,
+    /// ARN of a role that is assumed with the keys, `arn:aws:iam::...:role/...`.
+    #[serde(default)]
+    pub assume_role: Option<String>,
     /// The castle's own network; /16 to /20.
     #[schemars(with = "String")]
     #[serde(deserialize_with = "cidr::read")]
     pub vpc_cidr: Ipv4Net,
     /// Availability zones, three for three control planes.
     pub zones: Vec<String>,
-    /// Image id (`ami-...`) of a stock Debian 12 cloud image.
+    /// Image id (`ami-...`) of a stock Debian 12 cloud image, or `ssm:` and the name of the SSM parameter that holds it.
     pub image: String,
     /// Control-plane nodes.
     pub control_planes: NodeGroup,
@@ -203,6 +209,9 @@ pub struct NodeGroup {
     pub count: u8,
     /// Instance type, for example `t3.large`.
     pub instance_type: String,
+    /// Types to take, in this order, when AWS has no machine of `instanceType` left in a zone.
+    #[serde(default)]
+    pub alternatives: Vec<String>,
     /// Root disk, GiB.
     #[serde(rename = "diskGiB")]
     pub disk_gib: u32,

@@ -110,6 +110,7 @@ async fn main() -> anyhow::Result<()> {
         .map(ToOwned::to_owned)
         .to_vec();
     cfg.credentials = vec![owner, session, ended, reader];
+    cfg.roles = vec![format!("arn:aws:iam::{account}:role/castle")];
     cfg.delays.balancer_active = Duration::from_millis(700);
     cfg.delays.balancer_gone = Duration::from_millis(700);
     cfg.delays.draining = Duration::from_millis(300);

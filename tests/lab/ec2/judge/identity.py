@@ -147,3 +147,27 @@ def the_image_parameter_is_known_and_others_are_not():
     got = client("ssm").get_parameter(Name="/aws/service/debian/release/12/latest/amd64")["Parameter"]
     same(got["Value"], lib.IMAGE)
     refused("ParameterNotFound", client("ssm").get_parameter, Name="/aws/service/none")
+
+
+@check
+def a_role_is_assumed_for_an_hour_and_by_permanent_keys_only():
+    arn = "arn:aws:iam::123456789012:role/castle"
+    got = client("sts").assume_role(RoleArn=arn, RoleSessionName="judge", DurationSeconds=900)
+    one = got["Credentials"]
+    who = (one["AccessKeyId"], one["SecretAccessKey"], one["SessionToken"])
+    same(client("sts", who).get_caller_identity()["Arn"], "arn:aws:sts::123456789012:assumed-role/castle/judge")
+    client("ec2", who).describe_vpcs()
+    refused("AccessDenied", client("sts").assume_role, RoleArn=arn + "2", RoleSessionName="judge", status=403)
+    refused("AccessDenied", client("sts", who).assume_role, RoleArn=arn, RoleSessionName="judge")
+    refused("ValidationError", client("sts").assume_role, RoleArn=arn, RoleSessionName="judge", DurationSeconds=40000)
+
+
+@check
+def quotas_are_told_raised_ones_and_defaults():
+    quotas = client("service-quotas")
+    got = quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-1216C47A")["Quota"]
+    same((got["Value"], got["QuotaName"][:27]), (64.0, "Running On-Demand Standard "))
+    # Never raised: there is no applied value, only the default.
+    refused("NoSuchResourceException", quotas.get_service_quota, ServiceCode="ec2", QuotaCode="L-0263D0A3")
+    same(quotas.get_aws_default_service_quota(ServiceCode="ec2", QuotaCode="L-0263D0A3")["Quota"]["Value"], 5.0)
+    refused("NoSuchResourceException", quotas.get_aws_default_service_quota, ServiceCode="ec2", QuotaCode="L-00000000")

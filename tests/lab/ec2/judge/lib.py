@@ -54,7 +54,7 @@ def client(service, who=OWNER, retries=0, region=REGION, validate=True):
 
 
 def service_host(service, region=REGION):
-    name = {"elbv2": "elasticloadbalancing"}.get(service, service)
+    name = {"elbv2": "elasticloadbalancing", "service-quotas": "servicequotas"}.get(service, service)
     return f"{name}.{region}.amazonaws.com"
 
 

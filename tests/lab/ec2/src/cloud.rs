@@ -111,6 +111,12 @@ impl Cloud {
         *pushed = Pushed::default();
     }
 
+    /// Whoever may ask: permanent keys and the credentials of roles.
+    pub(crate) fn credentials(&self) -> Vec<crate::config::Credential> {
+        let sessions = lock(&self.state).sessions.clone();
+        self.cfg.credentials.iter().cloned().chain(sessions).collect()
+    }
+
     pub(crate) fn note(&self, what: &str, result: std::result::Result<(), String>) {
         if let Err(why) = result {
             self.log.event(format!("{what}: {why}"));

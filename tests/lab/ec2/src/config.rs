@@ -98,6 +98,12 @@ pub struct Config {
     pub delays: Delays,
     /// How far a request's date may be from ours.
     pub skew: Duration,
+    /// How far the cloud's clock is ahead of this machine's.
+    pub clock_ahead: Duration,
+    /// ARNs of roles that a permanent key may assume; a role may do everything.
+    pub roles: Vec<String>,
+    /// How long a role's credentials really live, whatever was asked.
+    pub session_life: Duration,
     /// A file that gets every request, whole, as a line of JSON: for the judge, who holds it against AWS's models.
     pub record: Option<PathBuf>,
 }
@@ -132,6 +138,7 @@ impl Default for Config {
             }],
             types: vec![
                 kind("t2.large", 2, 8, "x86_64"),
+                kind("t3a.large", 2, 8, "x86_64"),
                 kind("t3.small", 2, 2, "x86_64"),
                 kind("t3.medium", 2, 4, "x86_64"),
                 kind("t3.large", 2, 8, "x86_64"),
@@ -150,6 +157,9 @@ impl Default for Config {
             },
             delays: Delays::bare(),
             skew: Duration::from_secs(300),
+            clock_ahead: Duration::ZERO,
+            roles: Vec::new(),
+            session_life: Duration::from_secs(3600),
             record: None,
         }
     }

@@ -44,6 +44,8 @@ pub struct Ctx<'a> {
     pub effects: Vec<Effect>,
     /// How long new things stay invisible.
     pub window: Duration,
+    /// Zones and types without machines.
+    pub full: Vec<(String, String)>,
 }
 
 /// Random hexadecimal digits.

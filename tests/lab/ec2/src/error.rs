@@ -13,9 +13,25 @@ pub enum Service {
     Sts,
     /// Systems Manager, JSON 1.1 protocol (only GetParameter).
     Ssm,
+    /// Service Quotas, JSON 1.1 protocol (only reading).
+    Quotas,
 }
 
 impl Service {
+    /// Whether it speaks JSON.
+    pub fn json(self) -> bool {
+        matches!(self, Self::Ssm | Self::Quotas)
+    }
+
+    /// What comes before the action in `X-Amz-Target`.
+    pub fn target(self) -> &'static str {
+        match self {
+            Self::Ssm => "AmazonSSM.",
+            Self::Quotas => "ServiceQuotasV20190624.",
+            _ => "",
+        }
+    }
+
     /// The name in a credential's scope.
     pub fn scope(self) -> &'static str {
         match self {
@@ -23,6 +39,7 @@ impl Service {
             Self::Elb => "elasticloadbalancing",
             Self::Sts => "sts",
             Self::Ssm => "ssm",
+            Self::Quotas => "servicequotas",
         }
     }
 
@@ -32,7 +49,7 @@ impl Service {
             Self::Ec2 => "http://ec2.amazonaws.com/doc/2016-11-15/",
             Self::Elb => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
-            Self::Ssm => "",
+            Self::Ssm | Self::Quotas => "",
         }
     }
 
@@ -42,7 +59,7 @@ impl Service {
             Self::Ec2 => "2016-11-15",
             Self::Elb => "2015-12-01",
             Self::Sts => "2011-06-15",
-            Self::Ssm => "",
+            Self::Ssm | Self::Quotas => "",
         }
     }
 }
@@ -104,7 +121,9 @@ impl ApiError {
                 "<ErrorResponse xmlns=\"{}\"><Error><Type>{kind}</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
                 service.namespace()
             ),
-            Service::Ssm => serde_json::json!({"__type": self.code, "message": self.message}).to_string(),
+            Service::Ssm | Service::Quotas => {
+                serde_json::json!({"__type": self.code, "message": self.message}).to_string()
+            }
         }
     }
 }

@@ -37,6 +37,7 @@ struct Entry {
 pub struct Faults {
     script: Arc<Mutex<Vec<Entry>>>,
     stale: Arc<Mutex<Duration>>,
+    full: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Faults {
@@ -69,9 +70,21 @@ impl Faults {
         *self.stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// No machine of this type (`*` for any) is left in this zone, until `clear`.
+    pub fn full(&self, zone: &str, kind: &str) {
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        full.push((zone.to_owned(), kind.to_owned()));
+    }
+
+    /// The zones and types without machines.
+    pub fn without_capacity(&self) -> Vec<(String, String)> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// No more faults.
     pub fn clear(&self) {
         self.script().clear();
+        self.full.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.stale_reads(Duration::ZERO);
     }
 
@@ -105,6 +118,7 @@ impl Fault {
             Self::Throttle => match service {
                 Service::Ec2 => ApiError::new(503, "RequestLimitExceeded", "Request limit exceeded."),
                 Service::Ssm => ApiError::bad("ThrottlingException", "Rate exceeded"),
+                Service::Quotas => ApiError::bad("TooManyRequestsException", "Rate exceeded"),
                 _ => ApiError::bad("Throttling", "Rate exceeded"),
             },
             Self::Unavailable => match service {
@@ -119,17 +133,22 @@ impl Fault {
                 Service::Ec2 => ApiError::new(500, "InternalError", "An internal error has occurred"),
                 _ => ApiError::new(500, "InternalFailure", "An internal error has occurred"),
             },
-            Self::NoCapacity => ApiError::new(
-                500,
-                "InsufficientInstanceCapacity",
-                format!(
-                    "We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone}). Our system will be working on provisioning additional capacity. You can currently get {kind} capacity by not specifying an Availability Zone in your request or choosing another one."
-                ),
-            ),
+            Self::NoCapacity => no_capacity(zone, kind),
             Self::LostReply | Self::LostRequest | Self::Slow(_) => return None,
         };
         Some(error)
     }
+}
+
+/// The zone has no machine of this type.
+pub(crate) fn no_capacity(zone: &str, kind: &str) -> ApiError {
+    ApiError::new(
+        500,
+        "InsufficientInstanceCapacity",
+        format!(
+            "We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone}). Our system will be working on provisioning additional capacity. You can currently get {kind} capacity by not specifying an Availability Zone in your request or choosing another one."
+        ),
+    )
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod inventory;
 mod log;
 mod memory;
 mod params;
+mod quotas;
 mod service;
 mod sigv4;
 mod ssm;

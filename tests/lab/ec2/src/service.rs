@@ -19,7 +19,7 @@ use crate::faults::Fault;
 use crate::log::{Call, summary};
 use crate::params::{Form, decode};
 use crate::state::State;
-use crate::{ec2, elb, sigv4, ssm, sts, xml};
+use crate::{ec2, elb, quotas, sigv4, ssm, sts, xml};
 
 const LARGEST: usize = 1 << 20;
 
@@ -32,7 +32,7 @@ impl Cloud {
     fn service_of(&self, host: &str) -> Option<Service> {
         let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
         let region = &self.cfg.region;
-        [Service::Ec2, Service::Elb, Service::Sts, Service::Ssm]
+        [Service::Ec2, Service::Elb, Service::Sts, Service::Ssm, Service::Quotas]
             .into_iter()
             .find(|s| host == format!("{}.{region}.amazonaws.com", s.scope()))
     }
@@ -54,7 +54,7 @@ impl Asked {
 
     fn form(&self) -> Form {
         let mut pairs = decode(&self.query);
-        if self.service != Service::Ssm {
+        if !self.service.json() {
             pairs.extend(decode(&String::from_utf8_lossy(&self.body)));
         }
         Form::new(self.service, pairs)
@@ -113,17 +113,20 @@ fn broken() -> Response<Body> {
 
 impl Cloud {
     fn handle(&self, asked: &Asked) -> (Response<Body>, Duration) {
-        let (began, at) = (Instant::now(), Timestamp::now());
+        let began = Instant::now();
+        let at = Timestamp::now() + jiff::SignedDuration::try_from(self.cfg.clock_ahead).unwrap_or_default();
         let (service, form, id) = (asked.service, asked.form(), uuid());
         let action = match service {
-            Service::Ssm => asked
-                .header("x-amz-target")
-                .unwrap_or_default()
-                .replace("AmazonSSM.", ""),
+            Service::Ssm | Service::Quotas => {
+                let target = asked.header("x-amz-target").unwrap_or_default();
+                target.trim_start_matches(service.target()).to_owned()
+            }
             _ => form.map().get("Action").cloned().unwrap_or_default(),
         };
         if let Some(file) = &self.cfg.record {
-            let body = (service == Service::Ssm).then(|| String::from_utf8_lossy(&asked.body).into_owned());
+            let body = service
+                .json()
+                .then(|| String::from_utf8_lossy(&asked.body).into_owned());
             let kept = record(
                 file,
                 &json!({"service": service.scope(), "action": action, "form": form.map(), "body": body}),
@@ -153,9 +156,9 @@ impl Cloud {
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             service: service.scope().to_owned(),
             action: action.clone(),
-            params: match service {
-                Service::Ssm => [("body".to_owned(), String::from_utf8_lossy(&asked.body).into_owned())].into(),
-                _ => summary(form.map()),
+            params: match service.json() {
+                true => [("body".to_owned(), String::from_utf8_lossy(&asked.body).into_owned())].into(),
+                false => summary(form.map()),
             },
             result: said,
             access_key: credential.and_then(|c| c.split('/').next()).map(ToOwned::to_owned),
@@ -165,11 +168,15 @@ impl Cloud {
             _ => self.cfg.delays.of_call(&action, &id),
         };
         let lost = matches!(fault, Some(Fault::LostRequest | Fault::LostReply));
-        let response = match result.filter(|_| !lost) {
+        let mut response = match result.filter(|_| !lost) {
             None => broken(),
             Some(Ok(body)) => reply(service, 200, wrap(service, &action, &body, &id), &id),
             Some(Err(e)) => reply(service, e.status, e.render(service, &id), &id),
         };
+        let date = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        if let Ok(date) = header::HeaderValue::from_str(&date) {
+            response.headers_mut().insert(header::DATE, date);
+        }
         (response, pause)
     }
 
@@ -182,22 +189,20 @@ impl Cloud {
             headers: &asked.headers,
             body: &asked.body,
         };
-        let who = sigv4::verify(
-            &signed,
-            service.scope(),
-            &self.cfg.region,
-            &self.cfg.credentials,
-            now,
-            self.cfg.skew,
-        )
-        .map_err(|refusal| refusal.error(service))?;
+        let known = self.credentials();
+        let who = sigv4::verify(&signed, service.scope(), &self.cfg.region, &known, now, self.cfg.skew)
+            .map_err(|refusal| refusal.error(service))?;
         let kind = form.map().get("InstanceType").map_or("", String::as_str);
         if let Some(error) = fault.and_then(|f| f.error(service, &self.cfg.zones[0], kind)) {
             return Err(error);
         }
-        if service == Service::Ssm {
+        if service.json() {
             permitted(service, who, action, &self.cfg.region)?;
-            return ssm::call(&self.cfg, action, &asked.body, now).map(|v| v.to_string());
+            return match service {
+                Service::Quotas => quotas::call(&self.cfg, action, &asked.body),
+                _ => ssm::call(&self.cfg, action, &asked.body, now),
+            }
+            .map(|v| v.to_string());
         }
         let p = form.params();
         p.opt("Action");
@@ -234,6 +239,7 @@ impl Cloud {
             backend: self.backend.as_ref(),
             effects: Vec::new(),
             window: self.faults().window().max(self.cfg.delays.invisible),
+            full: self.faults().without_capacity(),
         };
         self.act(ctx, dry, |ctx| match service {
             Service::Ec2 => ec2::call(ctx, action),
@@ -260,8 +266,8 @@ fn permitted(service: Service, who: &Credential, action: &str, region: &str) -> 
             "You are not authorized to perform this operation.",
         ),
         _ => ApiError::new(
-            if service == Service::Ssm { 400 } else { 403 },
-            if service == Service::Ssm {
+            if service.json() { 400 } else { 403 },
+            if service.json() {
                 "AccessDeniedException"
             } else {
                 "AccessDenied"
@@ -287,7 +293,7 @@ fn wrap(service: Service, action: &str, body: &str, id: &str) -> String {
         Service::Elb | Service::Sts => format!(
             "<{action}Response xmlns=\"{ns}\"><{action}Result>{body}</{action}Result><ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{action}Response>"
         ),
-        Service::Ssm => body.to_owned(),
+        Service::Ssm | Service::Quotas => body.to_owned(),
     }
 }
 
@@ -295,7 +301,7 @@ fn reply(service: Service, status: u16, body: String, id: &str) -> Response<Body
     let kind = match service {
         Service::Ec2 => "text/xml;charset=UTF-8",
         Service::Elb | Service::Sts => "text/xml",
-        Service::Ssm => "application/x-amz-json-1.1",
+        Service::Ssm | Service::Quotas => "application/x-amz-json-1.1",
     };
     let mut r = plain(
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),

@@ -305,7 +305,7 @@ impl Refusal {
                 }
                 Self::Mismatch => ApiError::new(403, "SignatureDoesNotMatch", MISMATCH),
             },
-            Service::Ssm => match self {
+            Service::Ssm | Service::Quotas => match self {
                 Self::Missing => ApiError::bad("MissingAuthenticationTokenException", "Missing Authentication Token"),
                 Self::UnknownKey => ApiError::bad(
                     "UnrecognizedClientException",

@@ -303,6 +303,8 @@ pub struct State {
     pub tokens: BTreeMap<(String, String), Token>,
     /// When each resource was made, for stale reads.
     pub born: BTreeMap<String, Timestamp>,
+    /// Temporary credentials of roles.
+    pub sessions: Vec<crate::config::Credential>,
     /// The address most lately taken, so that a freed one is not given out at once.
     pub last_public: Option<Ipv4Addr>,
 }

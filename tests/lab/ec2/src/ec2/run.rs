@@ -75,6 +75,11 @@ pub fn run(ctx: &mut Ctx) -> Result<String> {
     let shutdown = one_of(&ctx.p, "InstanceInitiatedShutdownBehavior", &["stop", "terminate"])?;
     let tags = ctx.tag_specs(&["instance", "network-interface", "volume"])?;
     let disks = disks(ctx, &image, &az)?;
+    let none_left = |(zone, full): &(String, String)| *zone == az && (full == "*" || *full == kind.name);
+    // A dry run does not look for a machine.
+    if ctx.full.iter().any(none_left) && ctx.p.opt("DryRun").as_deref() != Some("true") {
+        return Err(crate::faults::no_capacity(&az, &kind.name));
+    }
     let limit = ctx.cfg.quotas.vcpus;
     let room = usize::try_from((limit - vcpus(ctx)) / kind.vcpus.max(1)).unwrap_or(0);
     if room < min {
