@@ -54,6 +54,12 @@ pub async fn apply(estate: Arc<Estate>, progress: Progress) -> Result<Applied, T
         return Ok(Applied::NothingToDo(now));
     }
     let graph = steps::rebirth(&estate.castle)?;
+    Ok(Applied::Ran(run(graph, estate, progress).await))
+}
+
+/// Runs a graph of steps under the lease that one of them takes: while it is not certainly ours nothing runs, when it is lost
+/// or somebody wants the run to stop, everything is dropped. Keeps the report and gives the lease back.
+pub async fn run(graph: Graph<Estate>, estate: Arc<Estate>, progress: Progress) -> Report {
     let run = graph.run_until(estate.clone(), progress.clone(), told_to_stop(&estate));
     let may = || estate.lease.get().map_or(true, Lease::lets_work);
     let report = lease::only_while(may, run).await;
@@ -66,7 +72,7 @@ pub async fn apply(estate: Arc<Estate>, progress: Progress) -> Result<Applied, T
             progress.note(format!("the lease was not given back: {}", trouble.explained().why));
         }
     }
-    Ok(Applied::Ran(report))
+    report
 }
 
 /// Ends when this run must stop: the lease is lost, or a person wants it.

@@ -52,7 +52,7 @@ pub struct Cloudflare {
     token: String,
     // Held while the name server is being told: two changes never overlap, as in one database.
     records: Mutex<Vec<Record>>,
-    knot: Arc<Knot>,
+    knot: Option<Arc<Knot>>,
 }
 
 impl Cloudflare {
@@ -61,7 +61,16 @@ impl Cloudflare {
         Self {
             token,
             records: Mutex::new(records::old_castle()),
-            knot,
+            knot: Some(knot),
+        }
+    }
+
+    /// The same without a name server behind it: for tests of what talks to the API only.
+    pub fn without_servers(token: String) -> Self {
+        Self {
+            token,
+            records: Mutex::new(records::old_castle()),
+            knot: None,
         }
     }
 
@@ -139,7 +148,11 @@ impl Cloudflare {
             }
             _ => return Err(no_route("dns_records")),
         };
-        if let Err(error) = self.knot.publish(&records, &next).await {
+        let published = match &self.knot {
+            Some(knot) => knot.publish(&records, &next).await,
+            None => Ok(()),
+        };
+        if let Err(error) = published {
             error!("knot: {error:#}");
             return Err(Refusal::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
