@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::DnsError;
+use crate::{error::DnsError, undo::Undo};
 
 /// Time to live of what we write, seconds.
 const TTL: u32 = 60;
@@ -86,58 +86,12 @@ impl Change {
     }
 }
 
-/// The records of some names as they were: enough to bring them back. Keep it before applying a change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Undo {
-    /// The names, lower case.
-    pub names: Vec<String>,
-    /// Their A, AAAA and CNAME records.
-    pub records: Vec<Record>,
-}
-
-fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-fn points_somewhere(record: &Record) -> bool {
+pub(crate) fn points_somewhere(record: &Record) -> bool {
     matches!(record.kind.as_str(), "A" | "AAAA" | "CNAME")
-}
-
-impl Undo {
-    /// Takes down how `names` stand among `records`.
-    pub fn of(records: &[Record], names: &[String]) -> Self {
-        let names: Vec<String> = names.iter().map(|n| plain(n)).collect();
-        let mine = |r: &&Record| points_somewhere(r) && names.contains(&plain(&r.name));
-        Undo {
-            records: records.iter().filter(mine).cloned().collect(),
-            names,
-        }
-    }
-
-    /// The change that brings these names back from `now` to how they were.
-    pub fn plan(&self, now: &[Record]) -> Change {
-        let same = |a: &Record, b: &Record| {
-            (plain(&a.name), &a.kind, &a.content, a.ttl, a.proxied)
-                == (plain(&b.name), &b.kind, &b.content, b.ttl, b.proxied)
-        };
-        let current = Undo::of(now, &self.names).records;
-        let stays = |r: &Record, among: &[Record]| among.iter().any(|other| same(r, other));
-        let missing = self.records.iter().filter(|r| !stays(r, &current));
-        Change {
-            deletes: current.iter().filter(|r| !stays(r, &self.records)).cloned().collect(),
-            posts: missing
-                .map(|r| Post {
-                    name: r.name.clone(),
-                    kind: r.kind.clone(),
-                    content: r.content.clone(),
-                    ttl: r.ttl,
-                    proxied: r.proxied,
-                    comment: r.comment.clone(),
-                })
-                .collect(),
-            ..Change::default()
-        }
-    }
 }
 
 /// What makes each name point at exactly these addresses.
@@ -235,10 +189,10 @@ pub fn lower_ttl(records: &[Record], names: &[String]) -> Change {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn record(id: &str, name: &str, kind: &str, content: &str, ttl: u32) -> Record {
+    pub(crate) fn record(id: &str, name: &str, kind: &str, content: &str, ttl: u32) -> Record {
         Record {
             id: id.into(),
             name: name.into(),

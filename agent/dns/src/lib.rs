@@ -9,9 +9,11 @@
 mod change;
 mod cloudflare;
 mod error;
+mod undo;
 mod verify;
 
-pub use change::{Change, Patch, Post, Record, Undo, lower_ttl, plan};
+pub use change::{Change, Patch, Post, Record, lower_ttl, plan};
 pub use cloudflare::{Cloudflare, Zone};
 pub use error::DnsError;
+pub use undo::{Undo, also_there};
 pub use verify::{Expected, verify};

@@ -84,8 +84,8 @@ pub struct Estate {
     pub seen_from: Slot<Ipv4Addr>,
     /// The repository.
     pub repository: Slot<Repository>,
-    /// The DNS zone.
-    pub zone: Slot<Zone>,
+    /// The DNS zones, in the castle file's order.
+    pub zones: Slot<Vec<Zone>>,
     /// The network.
     pub network: Slot<Network>,
     /// The entry.
@@ -148,7 +148,7 @@ impl Estate {
             cloud: Slot::named("the cloud"),
             seen_from: Slot::named("our public address"),
             repository: Slot::named("the repository"),
-            zone: Slot::named("the DNS zone"),
+            zones: Slot::named("the DNS zones"),
             network: Slot::named("the network"),
             entry: Slot::named("the entry"),
             pki: Slot::named("the cluster's keys"),

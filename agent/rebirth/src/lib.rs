@@ -10,6 +10,7 @@ mod health;
 pub mod journal;
 mod launch;
 pub mod lease;
+mod names;
 mod records;
 mod sealed;
 mod status;
@@ -23,6 +24,7 @@ use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle};
 
 pub use error::RebirthError;
 pub use estate::Estate;
+pub use names::{Way, WayBack, go_back, keep_again, way_back};
 pub use records::{Kept, last_report};
 pub use status::{Status, status};
 

@@ -436,6 +436,41 @@ pub struct Cloudflare {
     pub zone: String,
     /// Full names of the A records that will point at the entry.
     pub records: Vec<String>,
+    /// What becomes of names that are not listed and point to the same addresses as those that are.
+    #[serde(default)]
+    pub others: Others,
+    /// Further zones of the same token. Each is a transaction of its own; they move in this order, after the first.
+    #[serde(default)]
+    pub further: Vec<FurtherZone>,
+}
+
+impl Cloudflare {
+    /// Every zone and its names, in the order in which they move.
+    pub fn zones(&self) -> impl Iterator<Item = (&str, &[String])> {
+        let first = std::iter::once((self.zone.as_str(), self.records.as_slice()));
+        first.chain(self.further.iter().map(|z| (z.zone.as_str(), z.records.as_slice())))
+    }
+}
+
+/// Names that point to the old castle too, but are not listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Others {
+    /// They are shown and stay.
+    #[default]
+    Show,
+    /// They move as well.
+    Move,
+}
+
+/// A further zone.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FurtherZone {
+    /// Zone, for example `example.net`.
+    pub zone: String,
+    /// Full names of the A records that will point at the entry.
+    pub records: Vec<String>,
 }
 
 impl Serialize for SecretRef {

@@ -10,7 +10,7 @@ use crate::{
     engine::Step,
     estate::Estate,
     lease::{self, Phase},
-    treasure,
+    names, treasure,
 };
 
 /// Amazon's answer to "which address do I come from".
@@ -120,11 +120,11 @@ async fn dns(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let Some(dns) = &estate.castle.dns else {
         return Ok("none".into());
     };
-    let token = estate.secrets.get(&dns.cloudflare.token)?;
-    let zone = skykeep_dns::Cloudflare::new(estate.http.clone(), token)
-        .connect(&dns.cloudflare.zone)
-        .await?;
-    let records = zone.records().await?;
-    estate.zone.give(zone);
-    Ok(format!("{}: {} records", dns.cloudflare.zone, records.len()))
+    let zones = names::connect(&estate, &dns.cloudflare).await?;
+    let mut seen = Vec::new();
+    for zone in &zones {
+        seen.push(format!("{}: {} records", zone.name(), zone.records().await?.len()));
+    }
+    estate.zones.give(zones);
+    Ok(seen.join(", "))
 }

@@ -2,12 +2,17 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use skykeep_aws::Condition;
-use skykeep_core::{Deadline, Progress, Trouble, castle::Castle, poll};
-use skykeep_dns::{Expected, Undo, lower_ttl, plan, verify};
+use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle, poll};
+use skykeep_dns::{Expected, Undo, Zone, also_there, lower_ttl, plan, verify};
 
 use super::step;
-use crate::{engine::Step, estate::Estate, health, lease::Phase, sealed};
+use crate::{
+    engine::Step,
+    estate::Estate,
+    health,
+    lease::Phase,
+    names::{self, Names},
+};
 
 /// Public resolvers that must see the new addresses: Cloudflare's and Google's.
 const RESOLVERS: [IpAddr; 2] = [
@@ -78,84 +83,135 @@ async fn healthy(estate: Arc<Estate>, progress: Progress) -> Result<String, Trou
     Ok(format!("{good} answers, each as its owner wants it"))
 }
 
-async fn prepare(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+async fn prepare(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
     let Some(dns) = &estate.castle.dns else {
         return Ok("none".into());
     };
-    let zone = estate.zone.get()?;
-    let records = zone.records().await?;
-    let undo = Undo::of(&records, &dns.cloudflare.records);
-    let name = format!("{}/dns-undo/{}", estate.castle.name, estate.generation.get()?);
-    let plain = serde_json::to_vec(&undo).unwrap_or_default();
-    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
-    // The first one stays: a resumed run must not overwrite it with what the first run already changed.
-    let _kept_already = estate
-        .s3
-        .put(&name, sealed::seal(&key, &name, &plain)?, Condition::Absent)
-        .await?;
-    let lower = lower_ttl(&records, &dns.cloudflare.records);
-    let write = async { Ok(zone.apply(&lower).await?) };
-    estate
-        .lease
-        .get()?
-        .write("lowering the TTL of the DNS records", write)
-        .await?;
-    Ok(format!("{} records kept", undo.records.len()))
+    let mut now = Vec::new();
+    for (zone, (_, listed)) in estate.zones.get()?.iter().zip(dns.cloudflare.zones()) {
+        let records = zone.records().await?;
+        let names = names::moving(&dns.cloudflare, listed, &records);
+        for other in also_there(&records, &names) {
+            progress.note(format!(
+                "{} {} {} points to the same place and is not listed: it stays",
+                other.name, other.kind, other.content
+            ));
+        }
+        now.push(Names {
+            zone: zone.name().to_owned(),
+            state: Undo::of(&records, &names),
+        });
+    }
+    let kept = names::keep_before(&estate, now).await?;
+    let mut count = 0;
+    for zone in estate.zones.get()? {
+        let before = of(&kept, zone)?;
+        count += before.records.len();
+        let lower = lower_ttl(&zone.records().await?, &before.names);
+        let write = async { Ok(zone.apply(&lower).await?) };
+        estate
+            .lease
+            .get()?
+            .write("lowering the TTL of the DNS records", write)
+            .await?;
+    }
+    Ok(format!("{count} records kept"))
+}
+
+/// What was kept of a zone.
+fn of<'a>(kept: &'a names::Kept, zone: &Zone) -> Result<&'a Undo, Trouble> {
+    let found = kept.zones.iter().find(|z| z.zone == zone.name());
+    let missing = || Explained {
+        what: format!("The names of {} can't be moved", zone.name()),
+        why: "the zone was added to castle.yaml after this generation's records were kept".into(),
+        remedy: "Take it out of castle.yaml for this generation, or move it by hand.".into(),
+    };
+    Ok(found.map(|z| &z.state).ok_or_else(missing)?)
 }
 
 async fn switch(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
-    let Some(dns) = &estate.castle.dns else {
+    let kept = names::before(&estate, estate.generation.get()?).await?;
+    let Some(kept) = kept.filter(|_| estate.castle.dns.is_some()) else {
         return Ok("none".into());
     };
-    let zone = estate.zone.get()?;
+    // What an earlier run of ours wrote is not somebody else's work.
+    let earlier = names::after(&estate, estate.generation.get()?).await?;
     let addresses = &estate.entry.get()?.addresses;
-    let change = plan(
-        &dns.cloudflare.zone,
-        &zone.records().await?,
-        &dns.cloudflare.records,
-        addresses,
-    )?;
-    for note in &change.notes {
-        progress.note(note.clone());
+    let (mut changes, mut after, mut strange) = (Vec::new(), Vec::new(), Vec::new());
+    for zone in estate.zones.get()? {
+        let before = of(&kept, zone)?;
+        let now = zone.records().await?;
+        let change = plan(zone.name(), &now, &before.names, addresses)?;
+        for line in change.notes.iter().cloned().chain(change.lines(&now)) {
+            progress.note(line);
+        }
+        after.push(Names {
+            zone: zone.name().to_owned(),
+            state: before.after(&now, &change),
+        });
+        if !change.already_done() {
+            strange.extend(names::strange(
+                before,
+                earlier.as_ref().map(|e| of(e, zone)).transpose()?,
+                &now,
+            ));
+            changes.push((zone, change, before.names.len()));
+        }
     }
-    if change.already_done() {
+    if !strange.is_empty() {
+        return Err(changed(&strange).into());
+    }
+    if changes.is_empty() {
         return Ok("already there: nothing was written".into());
     }
-    let write = async { Ok(zone.apply(&change).await?) };
-    estate.lease.get()?.write("moving the DNS records", write).await?;
-    Ok(format!("{} names in one batch", dns.cloudflare.records.len()))
+    // Before the write: who undoes it must know what is ours, also when we die in the middle.
+    names::keep_after(&estate, after).await?;
+    let (mut moved, zones) = (0, changes.len());
+    for (i, (zone, change, names)) in changes.into_iter().enumerate() {
+        let write = async { Ok(zone.apply(&change).await?) };
+        estate.lease.get()?.write("moving the DNS records", write).await?;
+        moved += names;
+        if zones > 1 {
+            progress.note(format!("{} has moved, zone {} of {zones}", zone.name(), i + 1));
+        }
+    }
+    Ok(format!("{moved} names in {zones} transactions, one for each zone"))
+}
+
+/// Somebody works in the zone: moving on would overwrite it.
+fn changed(strange: &[String]) -> Explained {
+    Explained {
+        what: "The names were not moved: somebody has changed their records since this rebirth began".into(),
+        why: strange.join("; "),
+        remedy: "Find out who (the old castle may be awake and write them). Put them back as they were and start again; or, when \
+            the change is right, `skykeep dns keep` takes it as what an undo brings back."
+            .into(),
+    }
 }
 
 async fn verified(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
-    let Some(dns) = &estate.castle.dns else {
+    let kept = names::before(&estate, estate.generation.get()?).await?;
+    let Some(kept) = kept.filter(|_| estate.castle.dns.is_some()) else {
         return Ok("none".into());
     };
     let addresses = &estate.entry.get()?.addresses;
-    let change = plan(
-        &dns.cloudflare.zone,
-        &estate.zone.get()?.records().await?,
-        &dns.cloudflare.records,
-        addresses,
-    )?;
-    let names: Vec<String> = dns
-        .cloudflare
-        .records
-        .iter()
-        .filter(|n| !change.proxied.contains(n))
-        .cloned()
-        .collect();
-    let expected = Expected {
-        zone: &dns.cloudflare.zone,
-        names: &names,
-        addresses,
-    };
-    verify(
-        &expected,
-        &RESOLVERS,
-        Deadline::after(Duration::from_secs(590)),
-        &progress,
-    )
-    .await?;
+    let deadline = Deadline::after(Duration::from_secs(590));
+    for zone in estate.zones.get()? {
+        let before = of(&kept, zone)?;
+        let change = plan(zone.name(), &zone.records().await?, &before.names, addresses)?;
+        let names: Vec<String> = before
+            .names
+            .iter()
+            .filter(|n| !change.proxied.contains(n))
+            .cloned()
+            .collect();
+        let expected = Expected {
+            zone: zone.name(),
+            names: &names,
+            addresses,
+        };
+        verify(&expected, &RESOLVERS, deadline, &progress).await?;
+    }
     Ok("authoritative and public resolvers agree".into())
 }
 

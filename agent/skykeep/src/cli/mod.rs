@@ -1,6 +1,7 @@
 //! The command line: parses, wires, renders.
 
 mod castle;
+mod dns;
 mod lint;
 mod lock;
 mod stick;
@@ -75,6 +76,9 @@ enum Command {
     Check(Owner),
     /// Lint a Flux repository: what would fail, lose data or lose time; changes nothing
     Lint(lint::LintArgs),
+    /// The castle's names: put them back
+    #[command(subcommand)]
+    Dns(dns::DnsCommand),
     /// Print the JSON Schema of castle.yaml
     Schema,
     /// (in the image) the child of PID 1
@@ -135,6 +139,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
         Command::Stick(command) => stick::run(command),
         Command::Lock(args) => lock::run(args).await,
         Command::Check(owner) => castle::check(&owner),
+        Command::Dns(command) => dns::run(command).await,
         Command::Lint(args) => lint::run(args).await,
         Command::Schema => {
             println!("{:#}", skykeep_core::castle::Castle::schema());

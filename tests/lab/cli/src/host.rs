@@ -13,7 +13,7 @@ use crate::{
     lab::Lab,
     owner::{self, PASSPHRASE, skykeep_any},
     places::Places,
-    rehearse::page,
+    rehearse::{SITE, page},
     verdicts::Verdicts,
 };
 
@@ -63,7 +63,27 @@ pub async fn after(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Ver
         "the report of the run is read back from the bucket, where it lies sealed",
         last(&out, &err),
     );
+    undo(lab, places, folder, verdicts).await?;
     destroy(lab, places, folder, verdicts)
+}
+
+/// The names go back to the (dead) old castle, and only when that is wanted.
+async fn undo(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Verdicts) -> Result<()> {
+    let (code, out, err) = castle(places, folder, &["dns", "undo"])?;
+    verdicts.must(
+        code == Some(1) && out.contains("blog.rossi.example A") && lab.world.visitor_get(SITE).await.is_ok(),
+        "dns undo shows what it would write, and writes nothing where nobody can be asked",
+        last(&out, &err),
+    );
+    let (code, out, err) = castle(places, folder, &["dns", "undo", "--yes"])?;
+    let gone = lab.world.visitor_get(SITE).await.is_err();
+    let (again, said, _) = castle(places, folder, &["dns", "undo", "--yes"])?;
+    verdicts.must(
+        code == Some(0) && gone && again == Some(0) && said.contains("already stands as before"),
+        "dns undo puts the names back where they pointed before the cutover; a second one has nothing to do",
+        last(&out, &err),
+    );
+    Ok(())
 }
 
 fn destroy(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Verdicts) -> Result<()> {
