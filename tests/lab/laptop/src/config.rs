@@ -4,6 +4,9 @@ use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// QEMU's name of the stick as a device.
+pub(crate) const STICK: &str = "usb-stick";
+
 /// How the laptop is wired.
 #[derive(Clone, Debug)]
 pub enum Network {
@@ -16,7 +19,7 @@ pub enum Network {
         /// The name of the tap, at most 15 letters.
         tap: String,
     },
-    /// QEMU's built-in network with its own DHCP server. For trying things, not for rehearsals.
+    /// QEMU's built-in network: its DHCP server answers, and nobody else. For trying things, not for rehearsals.
     User,
     /// No card at all.
     None,
@@ -212,7 +215,7 @@ impl Config {
                 "-device",
                 match self.medium {
                     Medium::Cd => format!("ide-cd,bus=ide.1,drive=stick{first}"),
-                    Medium::Stick | Medium::Net { .. } => format!("usb-storage,drive=stick,removable=on{first}"),
+                    Medium::Stick | Medium::Net { .. } => format!("usb-storage,id={STICK},drive=stick,removable=on{first}"),
                 },
             );
         }
@@ -244,7 +247,8 @@ impl Config {
             Network::User => {
                 let boot = match &self.medium {
                     Medium::Net { folder, file: name } => format!(",tftp={},bootfile={name}", file(folder)?),
-                    Medium::Stick | Medium::Cd => String::new(),
+                    // Nobody else answers.
+                    Medium::Stick | Medium::Cd => ",restrict=on".into(),
                 };
                 arg("-netdev", format!("user,id=net0{boot}"));
             }

@@ -129,6 +129,31 @@ impl Laptop {
         self.console.send(key.to_string().as_bytes())
     }
 
+    /// Types on the emulated USB keyboard, as on a US layout, without Enter (`\n` is that).
+    pub fn press_keys(&mut self, text: &str) -> Result<()> {
+        for key in text.chars() {
+            let keys =
+                crate::keyboard::keys_for(key).with_context(|| format!("a US keyboard has no key for {key:?}"))?;
+            let keys: Vec<_> = keys.iter().map(|name| json!({"type": "qcode", "data": name})).collect();
+            self.qmp.call("send-key", json!({"keys": keys, "hold-time": 30}))?;
+            // QEMU's own queue is short, and the keyboard reports 100 times a second.
+            std::thread::sleep(Duration::from_millis(80));
+        }
+        Ok(())
+    }
+
+    /// Presses the power button, briefly.
+    pub fn press_power_button(&mut self) -> Result<()> {
+        self.qmp.call("system_powerdown", json!({})).map(drop)
+    }
+
+    /// Pulls the stick out.
+    pub fn pull_stick(&mut self) -> Result<()> {
+        self.qmp
+            .call("device_del", json!({"id": crate::config::STICK}))
+            .map(drop)
+    }
+
     /// Everything that came on the console so far.
     pub fn console_text(&self) -> String {
         self.console.everything()

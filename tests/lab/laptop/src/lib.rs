@@ -21,6 +21,7 @@ mod console;
 pub mod control;
 mod disks;
 mod dump;
+mod keyboard;
 mod laptop;
 mod proofs;
 mod qmp;

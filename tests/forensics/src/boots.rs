@@ -1,0 +1,315 @@
+//! The boots: each brings a laptop to one ending, and its memory is searched on the way.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use lab_laptop::{Config, Laptop, Network};
+
+use crate::{
+    Findings, Needles, owner,
+    owner::{NAME_CONTROL, NAME_PASSPHRASE, NAME_ROOT, NAME_SLOT_KEY, Owner, PASSPHRASE},
+    search,
+};
+
+/// How long a step of a boot may take on a busy machine.
+const LONG: Duration = Duration::from_secs(240);
+/// From a key to off, at most.
+const OFF: Duration = Duration::from_secs(60);
+
+/// How a boot ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The power button is pressed when the vault is open.
+    PowerButton,
+    /// `q` and `y` on the emulated keyboard when the vault is open; the passphrase was typed there as well.
+    KeyOnKeyboard,
+    /// The work fails for want of a network; the laptop asks, and `p` is pressed.
+    FailedAndOff,
+    /// The stick is pulled out when the vault is open.
+    StickPulled,
+    /// Half a passphrase is typed, and nobody comes back.
+    IdleAtPrompt,
+    /// Ctrl-D at the prompt.
+    CtrlD,
+    /// The power button at the prompt, with half a passphrase typed.
+    PowerButtonAtPrompt,
+}
+
+impl Ending {
+    /// Those of the short form: every way in, two ways out, and what the machine holds while it asks.
+    pub const SHORT: &[Ending] = &[Ending::PowerButton, Ending::KeyOnKeyboard, Ending::FailedAndOff];
+    /// All of them.
+    pub const ALL: &[Ending] = &[
+        Ending::PowerButton,
+        Ending::KeyOnKeyboard,
+        Ending::FailedAndOff,
+        Ending::StickPulled,
+        Ending::IdleAtPrompt,
+        Ending::CtrlD,
+        Ending::PowerButtonAtPrompt,
+    ];
+
+    fn title(self) -> &'static str {
+        match self {
+            Ending::PowerButton => "serial line; power button while unlocked",
+            Ending::KeyOnKeyboard => "keyboard and screen; abort by key while unlocked",
+            Ending::FailedAndOff => "serial line; the work fails, then power off by key",
+            Ending::StickPulled => "serial line; stick pulled out while unlocked",
+            Ending::IdleAtPrompt => "serial line; half a passphrase, then nobody",
+            Ending::CtrlD => "serial line; Ctrl-D at the prompt",
+            Ending::PowerButtonAtPrompt => "serial line; half a passphrase, then the power button",
+        }
+    }
+
+    fn at_prompt(self) -> bool {
+        matches!(self, Ending::IdleAtPrompt | Ending::CtrlD | Ending::PowerButtonAtPrompt)
+    }
+}
+
+/// Where things are.
+pub struct Places {
+    /// The repository.
+    pub tree: PathBuf,
+    /// A folder made by `image/build`.
+    pub image: PathBuf,
+    /// A folder for everything that is made here.
+    pub work: PathBuf,
+}
+
+/// One search and whether it was as it must be.
+pub struct Verdict {
+    /// What was looked for, when.
+    pub text: String,
+    /// As it must be.
+    pub held: bool,
+}
+
+/// Runs one boot to its end.
+///
+/// # Errors
+/// When the laptop does not get there; what was found is in the verdicts.
+pub fn run(places: &Places, ending: Ending, verdicts: &mut Vec<Verdict>) -> Result<()> {
+    println!("\n{}", ending.title());
+    let work = places.work.join(format!("{ending:?}"));
+    fs::create_dir_all(&work)?;
+    let owner = owner::make(&places.tree, work.join("owner"))?;
+    let mut boot = Boot {
+        screen: ending == Ending::KeyOnKeyboard,
+        laptop: power_on(places, &work, &owner, ending)?,
+        dump: work.join("memory.elf"),
+        needles: owner.needles,
+        verdicts,
+    };
+    boot.reach_the_prompt()?;
+    if ending.at_prompt() {
+        boot.leave_from_the_prompt(ending)?;
+    } else {
+        boot.unlock()?;
+        boot.leave_unlocked(ending)?;
+    }
+    boot.nothing_is_left()
+}
+
+fn power_on(places: &Places, work: &Path, owner: &Owner, ending: Ending) -> Result<Laptop> {
+    let stick = work.join("stick.img");
+    let image = if ending == Ending::KeyOnKeyboard {
+        screen_only(places, work)?
+    } else {
+        places.image.clone()
+    };
+    owner::stick(&places.tree, &image, &owner.folder, &stick)?;
+    let mut config = Config::new(stick, work.to_owned());
+    config.memory_mib = 1024;
+    config.host_disk_mib = 1;
+    // A card and an address, and nobody else: the agent waits for the time after unlocking. Without a card it fails at once.
+    config.network = if ending == Ending::FailedAndOff {
+        Network::None
+    } else {
+        Network::User
+    };
+    Laptop::start(config)
+}
+
+/// The same image, started as by the boot menu's entry for machines without a serial line.
+fn screen_only(places: &Places, work: &Path) -> Result<PathBuf> {
+    let copy = work.join("image");
+    fs::create_dir_all(&copy)?;
+    for entry in fs::read_dir(&places.image)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), copy.join(entry.file_name()))?;
+        }
+    }
+    fs::copy(copy.join("cmdline.screen"), copy.join("cmdline"))?;
+    Ok(copy)
+}
+
+struct Boot<'a> {
+    screen: bool,
+    laptop: Laptop,
+    dump: PathBuf,
+    needles: Needles,
+    verdicts: &'a mut Vec<Verdict>,
+}
+
+impl Boot<'_> {
+    /// Up to the prompt, with the first half typed: the control that typed text is found at all, in this way of typing.
+    fn reach_the_prompt(&mut self) -> Result<()> {
+        if self.screen {
+            self.wait_on_screen("Passphrase: ")?;
+        } else {
+            self.laptop.wait_for("Passphrase: ", LONG)?;
+        }
+        let (half, _) = PASSPHRASE.split_at(PASSPHRASE.len() / 2);
+        self.type_text(half)?;
+        std::thread::sleep(Duration::from_secs(1));
+        let found = self.look()?;
+        self.judge(
+            found.of(NAME_PASSPHRASE) > 0,
+            "control: half a typed passphrase is found in the kernel's line buffer",
+            &found,
+        );
+        let mut forms = found.forms_of(NAME_CONTROL);
+        forms.dedup();
+        self.judge(
+            forms.len() == 6,
+            &format!(
+                "control: a text in the owner's part is found in all 6 forms ({})",
+                forms.join("; ")
+            ),
+            &found,
+        );
+        Ok(())
+    }
+
+    fn unlock(&mut self) -> Result<()> {
+        let (_, rest) = PASSPHRASE.split_at(PASSPHRASE.len() / 2);
+        self.type_text(rest)?;
+        self.type_text("\n")?;
+        if self.screen {
+            self.wait_on_screen("[q] aborts")?;
+        } else {
+            self.laptop.wait_for("The vault is open", LONG)?;
+            self.laptop.wait_for("[q] aborts", LONG)?;
+        }
+        let found = self.look()?;
+        for name in [NAME_PASSPHRASE, NAME_SLOT_KEY] {
+            self.judge(found.of(name) == 0, &format!("unlocked: 0 hits of the {name}"), &found);
+        }
+        // A failure for want of a card may have come before the dump.
+        let ended = self.laptop.console_text().contains("[r] start again");
+        self.judge(
+            ended || found.of(NAME_ROOT) > 0,
+            "control: unlocked, the castle's root is found where it must be",
+            &found,
+        );
+        Ok(())
+    }
+
+    fn leave_unlocked(&mut self, ending: Ending) -> Result<()> {
+        match ending {
+            Ending::PowerButton => self.laptop.press_power_button(),
+            Ending::StickPulled => self.laptop.pull_stick(),
+            Ending::KeyOnKeyboard => {
+                self.type_text("q")?;
+                self.wait_on_screen("Abort, wipe and power off?")?;
+                self.type_text("y")
+            }
+            Ending::FailedAndOff => {
+                self.laptop.wait_for("[r] start again", LONG)?;
+                let found = self.look()?;
+                let mut secrets = found;
+                // The owner's part stays for another start: it is sealed, and public by design.
+                secrets.hits.retain(|(name, _), _| name != NAME_CONTROL);
+                self.judge(
+                    secrets.hits.is_empty(),
+                    "locked (the work has failed, the laptop asks): 0 hits of any secret",
+                    &secrets,
+                );
+                self.type_text("p")
+            }
+            other => bail!("{other:?} does not begin unlocked"),
+        }
+    }
+
+    fn leave_from_the_prompt(&mut self, ending: Ending) -> Result<()> {
+        match ending {
+            Ending::IdleAtPrompt => self.laptop.wait_for("Nobody typed for 1 minutes", LONG).map(drop),
+            // The first ends the half line, the second the input.
+            Ending::CtrlD => self.type_text("\u{15}\u{4}"),
+            Ending::PowerButtonAtPrompt => self.laptop.press_power_button(),
+            other => bail!("{other:?} does not begin at the prompt"),
+        }
+    }
+
+    /// The machine goes off, and its memory, frozen, holds nothing.
+    fn nothing_is_left(&mut self) -> Result<()> {
+        let begin = Instant::now();
+        self.laptop.wait_for_power_off(OFF)?;
+        let took = begin.elapsed().as_secs_f64();
+        let text = self.laptop.console_text();
+        let wiping = text
+            .split("memory wiped in ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        println!(
+            "  figure: off after {took:.1} s, of which wiping {} s",
+            wiping.unwrap_or("(said on the screen)")
+        );
+        let found = self.look()?;
+        self.judge(found.hits.is_empty(), "off: 0 hits of anything", &found);
+        fs::remove_file(&self.dump).context("deleting the dump")
+    }
+
+    fn look(&mut self) -> Result<Findings> {
+        self.laptop.dump_memory(&self.dump)?;
+        search(&self.dump, &self.needles)
+    }
+
+    fn judge(&mut self, held: bool, text: &str, found: &Findings) {
+        println!(
+            "  {} {text} ({} MB of memory in use searched for {} fragments)",
+            if held { "ok  " } else { "FAIL" },
+            found.looked_at >> 20,
+            self.needles.len()
+        );
+        if !held {
+            print!("{found}");
+        }
+        self.verdicts.push(Verdict {
+            text: text.to_owned(),
+            held,
+        });
+    }
+
+    fn type_text(&mut self, text: &str) -> Result<()> {
+        if self.screen {
+            return self.laptop.press_keys(text);
+        }
+        for key in text.chars() {
+            self.laptop.type_key(if key == '\n' { '\r' } else { key })?;
+        }
+        Ok(())
+    }
+
+    /// A screen has no wire to listen at: its text is looked for in memory, as the console driver keeps it (letter, colour, letter, colour).
+    fn wait_on_screen(&mut self, text: &str) -> Result<()> {
+        let cells: Vec<u8> = text.bytes().flat_map(|byte| [byte, 7]).collect();
+        let deadline = Instant::now() + LONG;
+        loop {
+            self.laptop.dump_memory(&self.dump)?;
+            if lab_laptop::count_in_file(&self.dump, &cells)? > 0 {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{text:?} did not come on the screen within {LONG:?}"
+            );
+            std::thread::sleep(Duration::from_secs(2));
+        }
+    }
+}
