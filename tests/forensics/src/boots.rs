@@ -88,6 +88,13 @@ pub struct Verdict {
     pub held: bool,
 }
 
+impl Verdict {
+    fn say(held: bool, text: String) -> Self {
+        println!("  {} {text}", if held { "ok  " } else { "FAIL" });
+        Verdict { text, held }
+    }
+}
+
 /// Runs one boot to its end.
 ///
 /// # Errors
@@ -96,7 +103,7 @@ pub fn run(places: &Places, ending: Ending, verdicts: &mut Vec<Verdict>) -> Resu
     println!("\n{}", ending.title());
     let work = places.work.join(format!("{ending:?}"));
     fs::create_dir_all(&work)?;
-    let owner = owner::make(&places.tree, work.join("owner"))?;
+    let owner = owner::make(&places.tree, work.join("owner"), ending == Ending::IdleAtPrompt)?;
     let mut boot = Boot {
         screen: ending == Ending::KeyOnKeyboard,
         laptop: power_on(places, &work, &owner, ending)?,
@@ -116,36 +123,61 @@ pub fn run(places: &Places, ending: Ending, verdicts: &mut Vec<Verdict>) -> Resu
 
 fn power_on(places: &Places, work: &Path, owner: &Owner, ending: Ending) -> Result<Laptop> {
     let stick = work.join("stick.img");
-    let image = if ending == Ending::KeyOnKeyboard {
-        screen_only(places, work)?
-    } else {
-        places.image.clone()
-    };
-    owner::stick(&places.tree, &image, &owner.folder, &stick)?;
-    let mut config = Config::new(stick, work.to_owned());
-    config.memory_mib = 1024;
-    config.host_disk_mib = 1;
+    owner::stick(&places.tree, &places.image, &owner.folder, &stick)?;
+    if ending == Ending::KeyOnKeyboard {
+        // The last one is where the agent talks.
+        let (serial, screen) = (
+            "console=tty0 console=ttyS0,115200 ",
+            "console=ttyS0,115200 console=tty0 ",
+        );
+        owner::change_boot_options(&stick, serial, screen)?;
+    }
+    let mut config = laptop(work, stick);
     // A card and an address, and nobody else: the agent waits for the time after unlocking. Without a card it fails at once.
-    config.network = if ending == Ending::FailedAndOff {
-        Network::None
-    } else {
-        Network::User
+    config.network = match ending {
+        Ending::FailedAndOff => Network::None,
+        _ => Network::User,
     };
     Laptop::start(config)
 }
 
-/// The same image, started as by the boot menu's entry for machines without a serial line.
-fn screen_only(places: &Places, work: &Path) -> Result<PathBuf> {
-    let copy = work.join("image");
-    fs::create_dir_all(&copy)?;
-    for entry in fs::read_dir(&places.image)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), copy.join(entry.file_name()))?;
-        }
+fn laptop(work: &Path, stick: PathBuf) -> Config {
+    let mut config = Config::new(stick, work.to_owned());
+    config.memory_mib = 1024;
+    config.host_disk_mib = 1;
+    config
+}
+
+/// An image started with weaker options: it must say which, and not ask for the passphrase.
+///
+/// # Errors
+/// When the laptop does not get that far.
+pub fn refuses_an_open_kernel(places: &Places, verdicts: &mut Vec<Verdict>) -> Result<()> {
+    println!("\nboot options that leave the kernel open");
+    let work = places.work.join("open-kernel");
+    fs::create_dir_all(&work)?;
+    let owner = owner::make(&places.tree, work.join("owner"), false)?;
+    let stick = work.join("stick.img");
+    owner::stick(&places.tree, &places.image, &owner.folder, &stick)?;
+    for (from, to) in [
+        ("init_on_free=1", "init_on_free=0"),
+        ("lockdown=confidentiality", "lockdown=integrity n=one"),
+        (" nohibernate ", " n0hibernate "),
+    ] {
+        owner::change_boot_options(&stick, from, to)?;
     }
-    fs::copy(copy.join("cmdline.screen"), copy.join("cmdline"))?;
-    Ok(copy)
+    let mut machine = Laptop::start(laptop(&work, stick))?;
+    machine.wait_for("[r] start again", LONG)?;
+    let text = machine.console_text();
+    for gap in ["init_on_free", "lockdown is not", "hibernate"] {
+        verdicts.push(Verdict::say(
+            text.contains(gap),
+            format!("the open kernel is refused for `{gap}`"),
+        ));
+    }
+    let asked = text.contains("Passphrase: ");
+    verdicts.push(Verdict::say(!asked, "no passphrase was asked for".into()));
+    Ok(())
 }
 
 struct Boot<'a> {
@@ -271,19 +303,14 @@ impl Boot<'_> {
     }
 
     fn judge(&mut self, held: bool, text: &str, found: &Findings) {
-        println!(
-            "  {} {text} ({} MB of memory in use searched for {} fragments)",
-            if held { "ok  " } else { "FAIL" },
-            found.looked_at >> 20,
-            self.needles.len()
-        );
+        let (searched, fragments) = (found.looked_at >> 20, self.needles.len());
+        self.verdicts.push(Verdict::say(
+            held,
+            format!("{text} ({searched} MB of memory in use searched for {fragments} fragments)"),
+        ));
         if !held {
             print!("{found}");
         }
-        self.verdicts.push(Verdict {
-            text: text.to_owned(),
-            held,
-        });
     }
 
     fn type_text(&mut self, text: &str) -> Result<()> {
@@ -299,17 +326,18 @@ impl Boot<'_> {
     /// A screen has no wire to listen at: its text is looked for in memory, as the console driver keeps it (letter, colour, letter, colour).
     fn wait_on_screen(&mut self, text: &str) -> Result<()> {
         let cells: Vec<u8> = text.bytes().flat_map(|byte| [byte, 7]).collect();
+        let wanted = Needles::of_bytes("screen", &cells)?;
         let deadline = Instant::now() + LONG;
         loop {
             self.laptop.dump_memory(&self.dump)?;
-            if lab_laptop::count_in_file(&self.dump, &cells)? > 0 {
+            if search(&self.dump, &wanted)?.of("screen") > 0 {
                 return Ok(());
             }
             ensure!(
                 Instant::now() < deadline,
                 "{text:?} did not come on the screen within {LONG:?}"
             );
-            std::thread::sleep(Duration::from_secs(2));
+            std::thread::sleep(Duration::from_secs(1));
         }
     }
 }

@@ -29,6 +29,9 @@ fn main() -> Result<ExitCode> {
     for ending in chosen {
         boots::run(&places, ending, &mut verdicts).with_context(|| format!("{ending:?}"))?;
     }
+    if names == ["all"] {
+        boots::refuses_an_open_kernel(&places, &mut verdicts)?;
+    }
     let failed: Vec<_> = verdicts.iter().filter(|verdict| !verdict.held).collect();
     println!("\n{} of {} held", verdicts.len() - failed.len(), verdicts.len());
     for verdict in &failed {

@@ -22,14 +22,8 @@ impl Needles {
     /// # Errors
     /// When it is shorter than a fragment.
     pub fn add(&mut self, name: &str, secret: &[u8]) -> Result<()> {
-        ensure!(secret.len() >= FRAGMENT, "{name} is shorter than {FRAGMENT} bytes");
         for (form, bytes) in forms(secret) {
-            for fragment in bytes.windows(FRAGMENT) {
-                // A run of one byte is everywhere.
-                if fragment.iter().any(|byte| Some(byte) != fragment.first()) {
-                    self.fragments.insert(fragment.to_vec(), (name.to_owned(), form));
-                }
-            }
+            self.cut(name, form, &bytes)?;
         }
         Ok(())
     }
@@ -43,6 +37,24 @@ impl Needles {
         for fragment in aes::schedule(key).windows(FRAGMENT).skip(FRAGMENT + 1) {
             let label = (name.to_owned(), "AES key schedule");
             self.fragments.entry(fragment.to_vec()).or_insert(label);
+        }
+        Ok(())
+    }
+
+    /// The fragments of some bytes as they are.
+    pub(crate) fn of_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
+        let mut needles = Needles::default();
+        needles.cut(name, "plain", bytes)?;
+        Ok(needles)
+    }
+
+    fn cut(&mut self, name: &str, form: &'static str, bytes: &[u8]) -> Result<()> {
+        ensure!(bytes.len() >= FRAGMENT, "{name} is shorter than {FRAGMENT} bytes");
+        for fragment in bytes.windows(FRAGMENT) {
+            // A run of one byte is everywhere.
+            if fragment.iter().any(|byte| Some(byte) != fragment.first()) {
+                self.fragments.insert(fragment.to_vec(), (name.to_owned(), form));
+            }
         }
         Ok(())
     }

@@ -40,14 +40,15 @@ pub struct Owner {
     pub needles: Needles,
 }
 
-/// Makes castle.yaml, castle.lock, vault.skv and ca.pem.
+/// Makes castle.yaml, castle.lock, vault.skv and ca.pem; the prompt waits for one minute when `impatient`.
 ///
 /// # Errors
 /// When a file can't be written, or the vault's key can't be told from its file.
-pub fn make(tree: &Path, folder: PathBuf) -> Result<Owner> {
+pub fn make(tree: &Path, folder: PathBuf, impatient: bool) -> Result<Owner> {
     fs::create_dir_all(&folder)?;
     let mut castle = fs::read_to_string(tree.join("tests/castle/castle.yaml"))?;
-    castle += "\nlaptop: {idleMinutes: 1, wipeWhenStickIsRemoved: true}\n";
+    let minutes = if impatient { 1 } else { 15 };
+    castle += &format!("\nlaptop: {{idleMinutes: {minutes}, wipeWhenStickIsRemoved: true}}\n");
     fs::write(folder.join("castle.yaml"), castle)?;
     fs::write(
         folder.join("castle.lock"),
@@ -140,4 +141,25 @@ pub fn stick(tree: &Path, image: &Path, owner: &Path, out: &Path) -> Result<()> 
     };
     run("image/personal", &[owner, &personal])?;
     run("image/stick", &[image, out, &personal])
+}
+
+/// Changes the boot options on a finished stick, in place: `to` must be as long as `from`.
+///
+/// # Errors
+/// When they are not of one length, or `from` does not stand on the stick.
+pub fn change_boot_options(stick: &Path, from: &str, to: &str) -> Result<()> {
+    ensure!(from.len() == to.len(), "{from:?} and {to:?} are not of one length");
+    let mut bytes = fs::read(stick)?;
+    let places: Vec<usize> = bytes
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, window)| *window == from.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    ensure!(!places.is_empty(), "{from:?} stands nowhere on {}", stick.display());
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    fs::write(stick, bytes)?;
+    Ok(())
 }
