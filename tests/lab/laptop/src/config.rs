@@ -215,7 +215,9 @@ impl Config {
                 "-device",
                 match self.medium {
                     Medium::Cd => format!("ide-cd,bus=ide.1,drive=stick{first}"),
-                    Medium::Stick | Medium::Net { .. } => format!("usb-storage,id={STICK},drive=stick,removable=on{first}"),
+                    Medium::Stick | Medium::Net { .. } => {
+                        format!("usb-storage,id={STICK},drive=stick,removable=on{first}")
+                    }
                 },
             );
         }
