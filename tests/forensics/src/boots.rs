@@ -17,6 +17,8 @@ use crate::{
 
 /// How long a step of a boot may take on a busy machine.
 const LONG: Duration = Duration::from_secs(240);
+/// More than a screen's letters with their colours take.
+const SCREEN: u64 = 64 * 1024;
 /// From a key to off, at most.
 const OFF: Duration = Duration::from_secs(60);
 
@@ -101,17 +103,31 @@ impl Verdict {
 /// When the laptop does not get there; what was found is in the verdicts.
 pub fn run(places: &Places, ending: Ending, verdicts: &mut Vec<Verdict>) -> Result<()> {
     println!("\n{}", ending.title());
+    attempt(places, ending, verdicts, false)
+}
+
+fn attempt(places: &Places, ending: Ending, verdicts: &mut Vec<Verdict>, again: bool) -> Result<()> {
     let work = places.work.join(format!("{ending:?}"));
     fs::create_dir_all(&work)?;
     let owner = owner::make(&places.tree, work.join("owner"), ending == Ending::IdleAtPrompt)?;
     let mut boot = Boot {
         screen: ending == Ending::KeyOnKeyboard,
+        screen_at: None,
         laptop: power_on(places, &work, &owner, ending)?,
         dump: work.join("memory.elf"),
         needles: owner.needles,
         verdicts,
     };
-    boot.reach_the_prompt()?;
+    if let Err(error) = boot.reach_the_prompt() {
+        // The kernel measures its timer against the processor's; a starved emulator fails that. It says nothing about us, so once more.
+        ensure!(
+            !again && boot.laptop.console_text().contains("timer doesn't work"),
+            error
+        );
+        println!("  the emulated timer was starved by other work on this machine: once more");
+        drop(boot);
+        return attempt(places, ending, verdicts, true);
+    }
     if ending.at_prompt() {
         boot.leave_from_the_prompt(ending)?;
     } else {
@@ -182,6 +198,8 @@ pub fn refuses_an_open_kernel(places: &Places, verdicts: &mut Vec<Verdict>) -> R
 
 struct Boot<'a> {
     screen: bool,
+    /// Where in RAM its text was seen.
+    screen_at: Option<u64>,
     laptop: Laptop,
     dump: PathBuf,
     needles: Needles,
@@ -324,20 +342,37 @@ impl Boot<'_> {
     }
 
     /// A screen has no wire to listen at: its text is looked for in memory, as the console driver keeps it (letter, colour, letter, colour).
+    /// All of it is searched once; then the place is known.
     fn wait_on_screen(&mut self, text: &str) -> Result<()> {
         let cells: Vec<u8> = text.bytes().flat_map(|byte| [byte, 7]).collect();
         let wanted = Needles::of_bytes("screen", &cells)?;
         let deadline = Instant::now() + LONG;
         loop {
-            self.laptop.dump_memory(&self.dump)?;
-            if search(&self.dump, &wanted)?.of("screen") > 0 {
+            let found = match self.screen_at {
+                None => {
+                    // The machine stands still while it is dumped: it must get most of the time.
+                    std::thread::sleep(Duration::from_secs(6));
+                    self.laptop.dump_memory(&self.dump)?;
+                    let found = search(&self.dump, &wanted)?;
+                    if let Some(at) = found.first {
+                        self.screen_at = Some(lab_laptop::physical_address(&self.dump, at)?);
+                    }
+                    found
+                }
+                Some(at) => {
+                    std::thread::sleep(Duration::from_millis(300));
+                    self.laptop
+                        .save_memory(at.saturating_sub(SCREEN / 2), SCREEN, &self.dump)?;
+                    search(&self.dump, &wanted)?
+                }
+            };
+            if found.first.is_some() {
                 return Ok(());
             }
             ensure!(
                 Instant::now() < deadline,
                 "{text:?} did not come on the screen within {LONG:?}"
             );
-            std::thread::sleep(Duration::from_secs(1));
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Findings {
     pub hits: BTreeMap<(String, &'static str), u64>,
     /// Where some of them lie, with what stands around them, for whoever has to mend it.
     pub places: Vec<String>,
+    /// Where in the file the first one begins.
+    pub first: Option<u64>,
     /// Bytes that were not zero: what had to be looked at.
     pub looked_at: u64,
 }
@@ -75,6 +77,9 @@ pub fn search(dump: &Path, needles: &Needles) -> Result<Findings> {
                 };
                 let count = findings.hits.entry(label.clone()).or_default();
                 *count += 1;
+                findings
+                    .first
+                    .get_or_insert(offset + (from + hit.start()) as u64 - kept as u64);
                 if *count <= 3 {
                     let at = from + hit.start();
                     let around = &window[at.saturating_sub(48)..(at + 64).min(window.len())];

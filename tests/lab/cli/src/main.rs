@@ -3,6 +3,7 @@
 mod backend;
 mod host;
 mod lab;
+mod memory;
 mod owner;
 mod places;
 mod rehearse;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     lab::Lab,
+    memory::Watch,
     owner::{self, PASSPHRASE},
     places::Places,
     verdicts::Verdicts,
@@ -46,7 +47,8 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
     let work = places.work.join("laptop");
     let (told, hear) = std::sync::mpsc::channel();
     let console = work.join("console.log");
-    let laptop = tokio::task::spawn_blocking(move || drive(stick, work, &told));
+    let watch = tokio::task::block_in_place(|| Watch::new(lab, &folder, places.work.join("memory.elf")))?;
+    let laptop = tokio::task::spawn_blocking(move || drive(stick, work, &told, watch));
     let address = tokio::task::block_in_place(|| hear.recv_timeout(Duration::from_secs(300)));
     if let Ok(address) = address {
         let scan = lab.world.port_scan(address.parse()?, 1..=65535).await?;
@@ -105,6 +107,7 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
         format!("pinned to {}; the page below is the proof", &pinned[..12]),
     );
     page(lab, &mut verdicts).await;
+    driven.watch.judge(&mut verdicts);
     let touched = driven.proofs.untouched_after_handover();
     verdicts.must(
         touched.is_ok(),
@@ -163,10 +166,11 @@ struct Driven {
     to_prompt: Duration,
     to_alive: Duration,
     proofs: Proofs,
+    watch: Watch,
 }
 
 /// Sits at the laptop.
-fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String>) -> Result<Driven> {
+fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String>, mut watch: Watch) -> Result<Driven> {
     let mut config = Config::new(stick, work);
     config.network = Network::tap("sk-inet", "br0", "sk-laptop0");
     let mut laptop = Laptop::start(config)?;
@@ -194,6 +198,10 @@ fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String
         if text.contains("The castle is alive.") {
             break;
         }
+        // Every credential is in use by then, and the data is on its way.
+        if watch.middle.is_none() && text.contains("restore.site") {
+            watch.middle = Some(watch.look(&mut laptop)?);
+        }
         ensure!(!text.contains("The rebirth stopped at"), "the rebirth stopped");
         ensure!(begin.elapsed() < limit, "no living castle after {} s", limit.as_secs());
         ensure!(!text.contains("[r] start again"), "the agent ended badly");
@@ -201,6 +209,7 @@ fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String
     }
     let to_alive = begin.elapsed();
     laptop.wait_for_power_off(Duration::from_secs(120))?;
+    watch.end = Some(watch.look(&mut laptop)?);
     let text = laptop.console_text();
     let report = text
         .find("   step ")
@@ -216,6 +225,7 @@ fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String
         to_prompt,
         to_alive,
         proofs: laptop.finish()?,
+        watch,
     })
 }
 

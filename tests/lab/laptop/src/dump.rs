@@ -35,6 +35,30 @@ pub fn count_in_file(file: &Path, needle: &[u8]) -> Result<u64> {
     }
 }
 
+/// The physical address of a place in a dump (an ELF core: its program headers say which part of the file is which part of RAM).
+pub fn physical_address(dump: &Path, offset: u64) -> Result<u64> {
+    let mut head = vec![0; 64 * 1024];
+    let n = File::open(dump)?.read(&mut head)?;
+    head.truncate(n);
+    let number = |at: usize, bytes: usize| -> Result<u64> {
+        let mut word = [0; 8];
+        let field = head.get(at..at + bytes).context("the dump is no ELF core")?;
+        word.get_mut(..bytes)
+            .context("a field is too long")?
+            .copy_from_slice(field);
+        Ok(u64::from_le_bytes(word))
+    };
+    let table = usize::try_from(number(32, 8)?)?;
+    let (size, count) = (usize::try_from(number(54, 2)?)?, usize::try_from(number(56, 2)?)?);
+    for entry in (0..count).map(|n| table + n * size) {
+        let (begin, physical, length) = (number(entry + 8, 8)?, number(entry + 24, 8)?, number(entry + 32, 8)?);
+        if number(entry, 4)? == 1 && (begin..begin + length).contains(&offset) {
+            return Ok(physical + offset - begin);
+        }
+    }
+    anyhow::bail!("no RAM lies at {offset} of the dump")
+}
+
 /// Skips quickly over memory that is all zeroes, which most of a dump is.
 fn find_fast(hay: &[u8], needle: &[u8]) -> Option<usize> {
     const STEP: usize = 4096;

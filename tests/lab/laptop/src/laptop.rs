@@ -223,6 +223,12 @@ impl Laptop {
         Ok(())
     }
 
+    /// Writes a piece of the guest's RAM into a file, while it runs.
+    pub fn save_memory(&mut self, physical: u64, bytes: u64, file: &Path) -> Result<()> {
+        let arguments = json!({"val": physical, "size": bytes, "filename": file.display().to_string()});
+        self.qmp.call("pmemsave", arguments).map(drop)
+    }
+
     /// Pulls the plug: QEMU ends at once, as in a power cut. Gives the proofs all the same.
     pub fn finish(mut self) -> Result<Proofs> {
         let power = self.qmp.power_state()?;

@@ -28,7 +28,7 @@ mod qmp;
 mod tempting;
 
 pub use config::{Config, Firmware, HostDisks, Medium, Network};
-pub use dump::count_in_file;
+pub use dump::{count_in_file, physical_address};
 pub use laptop::Laptop;
 pub use proofs::{DiskProof, Proofs};
 pub use qmp::{Counters, PowerState};
