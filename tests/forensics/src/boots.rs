@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lab_laptop::{Config, Laptop, Network};
 
 use crate::{
-    Findings, Needles, owner,
+    Findings, Needles, crash, owner,
     owner::{NAME_CONTROL, NAME_PASSPHRASE, NAME_ROOT, NAME_SLOT_KEY, Owner, PASSPHRASE},
     search,
 };
@@ -27,12 +27,14 @@ const OFF: Duration = Duration::from_secs(60);
 pub enum Ending {
     /// The power button is pressed when the vault is open.
     PowerButton,
-    /// `q` and `y` on the emulated keyboard when the vault is open; the passphrase was typed there as well.
-    KeyOnKeyboard,
-    /// The work fails for want of a network; the laptop asks, and `p` is pressed.
-    FailedAndOff,
+    /// `q` and `y` when the vault is open.
+    AbortKey,
+    /// All is typed on the emulated keyboard and shown on the screen; the work fails for want of a network, the laptop asks, and `p` is pressed.
+    FailedOnScreen,
     /// The stick is pulled out when the vault is open.
     StickPulled,
+    /// The agent crashes when the vault is open.
+    Crash,
     /// Half a passphrase is typed, and nobody comes back.
     IdleAtPrompt,
     /// Ctrl-D at the prompt.
@@ -42,14 +44,15 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// Those of the short form: every way in, two ways out, and what the machine holds while it asks.
-    pub const SHORT: &[Ending] = &[Ending::PowerButton, Ending::KeyOnKeyboard, Ending::FailedAndOff];
+    /// Those of the short form: both ways in, two ways out, and what the machine holds while it asks.
+    pub const SHORT: &[Ending] = &[Ending::AbortKey, Ending::FailedOnScreen];
     /// All of them.
     pub const ALL: &[Ending] = &[
+        Ending::AbortKey,
+        Ending::FailedOnScreen,
         Ending::PowerButton,
-        Ending::KeyOnKeyboard,
-        Ending::FailedAndOff,
         Ending::StickPulled,
+        Ending::Crash,
         Ending::IdleAtPrompt,
         Ending::CtrlD,
         Ending::PowerButtonAtPrompt,
@@ -57,10 +60,11 @@ impl Ending {
 
     fn title(self) -> &'static str {
         match self {
+            Ending::AbortKey => "serial line; abort by key while unlocked",
+            Ending::FailedOnScreen => "keyboard and screen; the work fails, then power off by key",
             Ending::PowerButton => "serial line; power button while unlocked",
-            Ending::KeyOnKeyboard => "keyboard and screen; abort by key while unlocked",
-            Ending::FailedAndOff => "serial line; the work fails, then power off by key",
             Ending::StickPulled => "serial line; stick pulled out while unlocked",
+            Ending::Crash => "serial line; the agent crashes while unlocked",
             Ending::IdleAtPrompt => "serial line; half a passphrase, then nobody",
             Ending::CtrlD => "serial line; Ctrl-D at the prompt",
             Ending::PowerButtonAtPrompt => "serial line; half a passphrase, then the power button",
@@ -78,6 +82,8 @@ pub struct Places {
     pub tree: PathBuf,
     /// A folder made by `image/build`.
     pub image: PathBuf,
+    /// The binary it was built from.
+    pub program: PathBuf,
     /// A folder for everything that is made here.
     pub work: PathBuf,
 }
@@ -111,7 +117,7 @@ fn attempt(places: &Places, ending: Ending, verdicts: &mut Vec<Verdict>, again: 
     fs::create_dir_all(&work)?;
     let owner = owner::make(&places.tree, work.join("owner"), ending == Ending::IdleAtPrompt)?;
     let mut boot = Boot {
-        screen: ending == Ending::KeyOnKeyboard,
+        screen: ending == Ending::FailedOnScreen,
         screen_at: None,
         laptop: power_on(places, &work, &owner, ending)?,
         dump: work.join("memory.elf"),
@@ -132,7 +138,7 @@ fn attempt(places: &Places, ending: Ending, verdicts: &mut Vec<Verdict>, again: 
         boot.leave_from_the_prompt(ending)?;
     } else {
         boot.unlock()?;
-        boot.leave_unlocked(ending)?;
+        boot.leave_unlocked(ending, &places.program)?;
     }
     boot.nothing_is_left()
 }
@@ -140,7 +146,7 @@ fn attempt(places: &Places, ending: Ending, verdicts: &mut Vec<Verdict>, again: 
 fn power_on(places: &Places, work: &Path, owner: &Owner, ending: Ending) -> Result<Laptop> {
     let stick = work.join("stick.img");
     owner::stick(&places.tree, &places.image, &owner.folder, &stick)?;
-    if ending == Ending::KeyOnKeyboard {
+    if ending == Ending::FailedOnScreen {
         // The last one is where the agent talks.
         let (serial, screen) = (
             "console=tty0 console=ttyS0,115200 ",
@@ -151,10 +157,15 @@ fn power_on(places: &Places, work: &Path, owner: &Owner, ending: Ending) -> Resu
     let mut config = laptop(work, stick);
     // A card and an address, and nobody else: the agent waits for the time after unlocking. Without a card it fails at once.
     config.network = match ending {
-        Ending::FailedAndOff => Network::None,
+        Ending::FailedOnScreen => Network::None,
         _ => Network::User,
     };
-    Laptop::start(config)
+    let mut laptop = Laptop::start(config)?;
+    if ending != Ending::FailedOnScreen {
+        // The network's deadlines begin when the cable is put in: after the passphrase.
+        laptop.plug_cable(false)?;
+    }
+    Ok(laptop)
 }
 
 fn laptop(work: &Path, stick: PathBuf) -> Config {
@@ -241,44 +252,54 @@ impl Boot<'_> {
         self.type_text(rest)?;
         self.type_text("\n")?;
         if self.screen {
-            self.wait_on_screen("[q] aborts")?;
-        } else {
-            self.laptop.wait_for("The vault is open", LONG)?;
-            self.laptop.wait_for("[q] aborts", LONG)?;
+            // There the work fails at once, and what is left is looked at as "locked".
+            return self.wait_on_screen("[r] start again");
         }
+        self.laptop.plug_cable(true)?;
+        self.laptop.wait_for("[q] aborts", LONG)?;
         let found = self.look()?;
         for name in [NAME_PASSPHRASE, NAME_SLOT_KEY] {
             self.judge(found.of(name) == 0, &format!("unlocked: 0 hits of the {name}"), &found);
         }
-        // A failure for want of a card may have come before the dump.
-        let ended = self.laptop.console_text().contains("[r] start again");
         self.judge(
-            ended || found.of(NAME_ROOT) > 0,
+            found.of(NAME_ROOT) > 0,
             "control: unlocked, the castle's root is found where it must be",
             &found,
         );
         Ok(())
     }
 
-    fn leave_unlocked(&mut self, ending: Ending) -> Result<()> {
+    fn leave_unlocked(&mut self, ending: Ending, program: &Path) -> Result<()> {
         match ending {
             Ending::PowerButton => self.laptop.press_power_button(),
             Ending::StickPulled => self.laptop.pull_stick(),
-            Ending::KeyOnKeyboard => {
+            Ending::AbortKey => {
                 self.type_text("q")?;
-                self.wait_on_screen("Abort, wipe and power off?")?;
+                self.laptop.wait_for("Abort, wipe and power off?", LONG)?;
                 self.type_text("y")
             }
-            Ending::FailedAndOff => {
-                self.laptop.wait_for("[r] start again", LONG)?;
+            Ending::Crash => {
+                // What the agent asks about each key.
+                crash::plant(&mut self.laptop, program, "console4keys5after", &self.dump)?;
+                self.type_text("q")?;
+                self.laptop.wait_for("memory wiped in", LONG)?;
+                self.laptop.wait_for("a fault of Skykeep: it was ended by", LONG)?;
                 let found = self.look()?;
-                let mut secrets = found;
-                // The owner's part stays for another start: it is sealed, and public by design.
-                secrets.hits.retain(|(name, _), _| name != NAME_CONTROL);
                 self.judge(
-                    secrets.hits.is_empty(),
+                    found.hits.is_empty(),
+                    "crashed, the reason on the screen: 0 hits of anything",
+                    &found,
+                );
+                self.type_text("p")
+            }
+            Ending::FailedOnScreen => {
+                let mut found = self.look()?;
+                // The owner's part stays for another start: it is sealed, and public by design.
+                found.hits.retain(|(name, _), _| name != NAME_CONTROL);
+                self.judge(
+                    found.hits.is_empty(),
                     "locked (the work has failed, the laptop asks): 0 hits of any secret",
-                    &secrets,
+                    &found,
                 );
                 self.type_text("p")
             }

@@ -5,6 +5,7 @@
 
 mod aes;
 pub mod boots;
+mod crash;
 mod needles;
 pub mod owner;
 mod search;

@@ -1,4 +1,4 @@
-//! `forensics IMAGE WORK [all | NAME...]`: boots the image, searches its memory, exits 1 when a secret is where it must not be.
+//! `forensics IMAGE PROGRAM WORK [all | NAME...]`: boots the image, searches its memory, exits 1 when a secret is where it must not be.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -9,7 +9,8 @@ fn main() -> Result<ExitCode> {
     let mut arguments = std::env::args().skip(1);
     let mut path = |what: &str| arguments.next().map(PathBuf::from).with_context(|| what.to_owned());
     let image = path("first argument: a folder made by image/build")?;
-    let work = path("second argument: a folder to work in")?;
+    let program = path("second argument: the binary that it was built from")?;
+    let work = path("third argument: a folder to work in")?;
     let names: Vec<String> = arguments.collect();
     let known = |name: &str| Ending::ALL.iter().any(|ending| format!("{ending:?}") == name);
     for name in names.iter().filter(|name| *name != "all") {
@@ -24,7 +25,12 @@ fn main() -> Result<ExitCode> {
         }
     };
     let tree = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let places = Places { tree, image, work };
+    let places = Places {
+        tree,
+        image,
+        program,
+        work,
+    };
     let mut verdicts = Vec::new();
     for ending in chosen {
         // The other endings are looked at all the same.

@@ -184,6 +184,10 @@ impl Config {
         );
         arg("-serial", "chardev:serial".into());
         arg(
+            "-gdb",
+            format!("unix:{},server=on,wait=off", file(&self.path("gdb.sock"))?),
+        );
+        arg(
             "-qmp",
             format!("unix:{},server=on,wait=off", file(&self.path("qmp.sock"))?),
         );

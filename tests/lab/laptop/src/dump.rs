@@ -95,4 +95,23 @@ mod tests {
         assert!(count_in_file(&path, b"short").is_err());
         std::fs::remove_file(path).expect("clean up");
     }
+
+    #[test]
+    fn a_place_in_a_dump_is_told_as_an_address_of_ram() {
+        let path = std::env::temp_dir().join(format!("lab-laptop-elf-{}", std::process::id()));
+        let mut file = vec![0u8; 64 + 2 * 56];
+        file[32] = 64; // the table of program headers
+        file[54] = 56;
+        file[56] = 2;
+        file[64] = 4; // a note
+        let load = 64 + 56;
+        file[load] = 1;
+        file[load + 8..load + 16].copy_from_slice(&0x1000u64.to_le_bytes());
+        file[load + 24..load + 32].copy_from_slice(&0x10_0000u64.to_le_bytes());
+        file[load + 32..load + 40].copy_from_slice(&0x2000u64.to_le_bytes());
+        std::fs::write(&path, &file).expect("write");
+        assert_eq!(physical_address(&path, 0x1010).expect("address"), 0x10_0010);
+        assert!(physical_address(&path, 0x3000).is_err());
+        std::fs::remove_file(path).expect("clean up");
+    }
 }

@@ -51,7 +51,7 @@ impl Laptop {
             hashes.insert((*name).to_owned(), disks::hash(&config.path(&format!("{name}.img")))?);
         }
         fs::copy(config.variables(), config.path("vars.fd")).context("the firmware (package ovmf)")?;
-        for socket in ["qmp.sock", "serial.sock"] {
+        for socket in ["qmp.sock", "serial.sock", "gdb.sock"] {
             // Left over from an earlier run.
             let _ = fs::remove_file(config.path(socket));
         }
@@ -147,6 +147,12 @@ impl Laptop {
         self.qmp.call("system_powerdown", json!({})).map(drop)
     }
 
+    /// Puts the network cable in, or pulls it out.
+    pub fn plug_cable(&mut self, plugged: bool) -> Result<()> {
+        let arguments = json!({"name": "net0", "up": plugged});
+        self.qmp.call("set_link", arguments).map(drop)
+    }
+
     /// Pulls the stick out.
     pub fn pull_stick(&mut self) -> Result<()> {
         self.qmp
@@ -227,6 +233,12 @@ impl Laptop {
     pub fn save_memory(&mut self, physical: u64, bytes: u64, file: &Path) -> Result<()> {
         let arguments = json!({"val": physical, "size": bytes, "filename": file.display().to_string()});
         self.qmp.call("pmemsave", arguments).map(drop)
+    }
+
+    /// Changes the guest's RAM at a physical address: a fault that the laboratory makes.
+    pub fn write_memory(&mut self, physical: u64, bytes: &[u8]) -> Result<()> {
+        crate::poke::write(&self.config.path("gdb.sock"), physical, bytes)?;
+        self.qmp.call("cont", json!({})).map(drop)
     }
 
     /// Pulls the plug: QEMU ends at once, as in a power cut. Gives the proofs all the same.

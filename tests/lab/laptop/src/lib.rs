@@ -23,6 +23,7 @@ mod disks;
 mod dump;
 mod keyboard;
 mod laptop;
+mod poke;
 mod proofs;
 mod qmp;
 mod tempting;
