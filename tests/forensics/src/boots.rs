@@ -155,10 +155,10 @@ fn power_on(places: &Places, work: &Path, owner: &Owner, ending: Ending) -> Resu
         owner::change_boot_options(&stick, serial, screen)?;
     }
     let mut config = laptop(work, stick);
-    // A card and an address, and nobody else: the agent waits for the time after unlocking. Without a card it fails at once.
+    // With a cable that leads nowhere the agent waits for an address after unlocking. Without a card it fails at once.
     config.network = match ending {
         Ending::FailedOnScreen => Network::None,
-        _ => Network::User,
+        _ => Network::Silent,
     };
     let mut laptop = Laptop::start(config)?;
     if ending != Ending::FailedOnScreen {

@@ -19,8 +19,10 @@ pub enum Network {
         /// The name of the tap, at most 15 letters.
         tap: String,
     },
-    /// QEMU's built-in network: its DHCP server answers, and no name server. For trying things, not for rehearsals.
+    /// QEMU's built-in network with its own DHCP server. For trying things, not for rehearsals.
     User,
+    /// A cable with nobody at its other end.
+    Silent,
     /// No card at all.
     None,
 }
@@ -253,11 +255,11 @@ impl Config {
             Network::User => {
                 let boot = match &self.medium {
                     Medium::Net { folder, file: name } => format!(",tftp={},bootfile={name}", file(folder)?),
-                    // Nobody lives there: names are asked for in vain.
-                    Medium::Stick | Medium::Cd => ",dns=10.0.2.77".into(),
+                    Medium::Stick | Medium::Cd => String::new(),
                 };
                 arg("-netdev", format!("user,id=net0{boot}"));
             }
+            Network::Silent => arg("-netdev", "hubport,id=net0,hubid=0".into()),
             Network::None => arg("-nic", "none".into()),
         }
         if !matches!(self.network, Network::None) {
@@ -281,7 +283,7 @@ impl Config {
                 ip.args(["netns", "exec", netns, "qemu-system-x86_64"]);
                 ip
             }
-            Network::User | Network::None => Command::new("qemu-system-x86_64"),
+            Network::User | Network::Silent | Network::None => Command::new("qemu-system-x86_64"),
         };
         command.args(args);
         Ok(command)

@@ -57,7 +57,7 @@ impl Laptop {
         }
         let tap = match &config.network {
             Network::Tap { netns, bridge, tap } => Some(Tap::make(netns, bridge, tap)?),
-            Network::User | Network::None => None,
+            Network::User | Network::Silent | Network::None => None,
         };
         let log = config.path("qemu.log");
         let qemu = config
