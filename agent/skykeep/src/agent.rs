@@ -36,6 +36,9 @@ pub async fn run() -> Result<ExitCode, Trouble> {
     );
     println!("{}", crate::code::running(Path::new(OWNER)));
     refuse_when_open(&init::gaps())?;
+    if crate::check::is_wanted() {
+        println!("{}", crate::check::image()?);
+    }
     let (progress, events) = Progress::channel("agent");
     let printer = tokio::spawn(lines::print(events, Output::Text));
     let owner = OwnersPart::read(Path::new(OWNER))?;

@@ -1,6 +1,7 @@
 //! `skykeep`: PID 1 of the rescue image, a command on any Linux, and what it leaves running in the castle. One binary.
 
 mod agent;
+mod check;
 mod cli;
 mod code;
 mod console;

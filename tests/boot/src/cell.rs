@@ -46,8 +46,14 @@ pub fn impossible(kind: Kind, firmware: Firmware) -> Option<&'static str> {
     }
 }
 
-/// The prompt of `kind` on `machine`, with five host disks that ask to be read. An error when one of them was touched after handover.
-pub fn boot(media: &Media, tool: &Path, kind: Kind, machine: &Machine, work: PathBuf) -> Result<Shown> {
+/// The machine for a cell, and the HTTP server it needs (to be kept while it runs).
+pub fn config(
+    media: &Media,
+    tool: &Path,
+    kind: Kind,
+    machine: &Machine,
+    work: PathBuf,
+) -> Result<(Config, Option<Server>)> {
     std::fs::create_dir_all(&work)?;
     let mut config = Config::new(media.iso.clone(), work.clone());
     config.firmware = machine.firmware;
@@ -88,7 +94,14 @@ pub fn boot(media: &Media, tool: &Path, kind: Kind, machine: &Machine, work: Pat
             }
         }
     }
+    Ok((config, server))
+}
+
+/// The prompt of `kind` on `machine`, with five host disks that ask to be read. An error when one of them was touched after handover.
+pub fn boot(media: &Media, tool: &Path, kind: Kind, machine: &Machine, work: PathBuf) -> Result<Shown> {
+    let (config, _server) = config(media, tool, kind, machine, work.clone())?;
     let mut laptop = Laptop::start(config)?;
+    laptop.wait_for(&media.codes, LIMIT)?;
     laptop.wait_for(PROMPT, LIMIT)?;
     let (to_prompt, cpu) = (laptop.elapsed(), laptop.cpu_time()?);
     // The agent goes on behind the prompt (network, drivers): give it a moment to do something wrong.

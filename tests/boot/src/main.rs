@@ -5,6 +5,7 @@
 mod cell;
 mod http;
 mod media;
+mod special;
 mod table;
 
 use anyhow::{Result, ensure};
@@ -12,6 +13,7 @@ use cell::Machine;
 use clap::Parser;
 use lab_laptop::Firmware;
 use media::{KINDS, Kind, Media};
+use special::{ALL, Special};
 use std::path::PathBuf;
 
 /// Boots the image's media in QEMU and proves that no host disk was touched.
@@ -23,6 +25,9 @@ struct Arguments {
     /// The source tree (image scripts, example castle)
     #[arg(long)]
     tree: PathBuf,
+    /// The program, as the owner uses it
+    #[arg(long)]
+    skykeep: PathBuf,
     /// virt-fw-vars, for UEFI HTTP boot
     #[arg(long)]
     virt_fw_vars: PathBuf,
@@ -37,8 +42,12 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let work = tempfile::Builder::new().prefix("skykeep-boot-").tempdir()?;
-    let personal = media::owners_part(&arguments.tree, work.path())?;
-    let media = Media::make(&arguments.tree, &arguments.build, &personal, work.path())?;
+    let files = media::owners_files(&arguments.tree, work.path())?;
+    let personal = media::owners_part(&arguments.tree, &files, work.path())?;
+    let make =
+        |part, by, folder: &str| Media::make(&arguments.tree, &arguments.build, part, by, &work.path().join(folder));
+    let media = make(&personal, Some((&arguments.skykeep, &files)), "good")?;
+    let hostile = make(&media::hostile_part(work.path())?, None, "hostile")?;
     let mut outcomes = Vec::new();
     for plan in if arguments.full.is_some() { all() } else { few() } {
         let name = plan.name();
@@ -58,16 +67,30 @@ fn main() -> Result<()> {
         println!("{name:40} {}", shown.line());
         outcomes.push((plan, shown));
     }
+    let few = [Special::Hostile(Kind::Cd, Firmware::Bios)];
+    let mut answers = Vec::new();
+    for special in if arguments.full.is_some() { ALL.as_slice() } else { &few } {
+        let name = special.name();
+        if !name.contains(&arguments.only) {
+            continue;
+        }
+        let folder = work.path().join(format!("special-{}", answers.len()));
+        let answer = special.run(&media, &hostile, &arguments.virt_fw_vars, folder);
+        match &answer {
+            Ok(seen) => println!("{name:48} {seen}"),
+            Err(e) => println!("{name:48} FAILED: {e:#}"),
+        }
+        answers.push((name, answer));
+    }
     if let Some(file) = &arguments.full {
-        std::fs::write(file, table::markdown(&outcomes))?;
+        std::fs::write(file, table::markdown(&outcomes, &answers))?;
         println!("written: {}", file.display());
     }
-    let failed = outcomes
-        .iter()
-        .filter(|(_, outcome)| matches!(outcome, table::Outcome::Failed(_)))
-        .count();
-    ensure!(!outcomes.is_empty(), "no cell has that name");
-    ensure!(failed == 0, "{failed} of {} cells failed", outcomes.len());
+    let failed = outcomes.iter().filter(|(_, outcome)| outcome.failed()).count()
+        + answers.iter().filter(|(_, answer)| answer.is_err()).count();
+    let all = outcomes.len() + answers.len();
+    ensure!(all > 0, "no cell has that name");
+    ensure!(failed == 0, "{failed} of {all} cells failed");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -45,35 +46,97 @@ pub struct Media {
     pub fat: PathBuf,
     /// What TFTP and HTTP serve.
     pub net: PathBuf,
+    /// What the boot screen must say: the codes that `skykeep stick` works out from the file.
+    pub codes: String,
 }
 
 impl Media {
-    /// Makes all media of `build` (a folder of image/build), with this owner's part, in `work`.
-    pub fn make(tree: &Path, build: &Path, personal: &Path, work: &Path) -> Result<Self> {
-        let media = Media {
+    /// Makes all media of `build` (a folder of image/build) in `work`, with the owner's part `personal`. When `files` (the same part, unpacked) and
+    /// the program are given, the stick is written by `skykeep stick create`, as an owner would.
+    pub fn make(tree: &Path, build: &Path, personal: &Path, by: Option<(&Path, &Path)>, work: &Path) -> Result<Self> {
+        fs::create_dir_all(work)?;
+        let mut media = Media {
             iso: work.join("skykeep.iso"),
             fat: work.join("fat.img"),
             net: work.join("net"),
+            codes: String::new(),
         };
-        let script = |name: &str, out: &Path| run(Command::new(tree.join(name)).arg(build).arg(out).arg(personal));
-        script("image/stick", &media.iso)?;
-        script("image/netboot", &media.net)?;
+        run(Command::new(tree.join("image/netboot"))
+            .arg(build)
+            .arg(&media.net)
+            .arg(personal))?;
+        let stick = || {
+            let mut command = Command::new(tree.join("image/stick"));
+            command.arg(build);
+            command
+        };
+        match by {
+            None => run(stick().arg(&media.iso).arg(personal))?,
+            Some((skykeep, files)) => {
+                let release = work.join("release.iso");
+                run(stick().arg(&release))?;
+                let said = Command::new(skykeep)
+                    .args(["stick", "create"])
+                    .arg(&media.iso)
+                    .arg("--image")
+                    .arg(&release)
+                    .arg("--castle")
+                    .arg(files)
+                    .output()?;
+                ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+                let said = String::from_utf8_lossy(&said.stdout).into_owned();
+                let codes = said.trim().strip_prefix("The boot screen will say: ");
+                codes
+                    .with_context(|| said.clone())?
+                    .trim_end_matches('.')
+                    .clone_into(&mut media.codes);
+                ensure!(!media.codes.contains("none"), "{said}");
+            }
+        }
         fat_stick(&media.iso, &media.fat, work)?;
         Ok(media)
     }
 }
 
-/// Packs an owner's part that is good enough to be asked for a passphrase.
-pub fn owners_part(tree: &Path, work: &Path) -> Result<PathBuf> {
+/// The files of an owner's part that is good enough to be asked for a passphrase.
+pub fn owners_files(tree: &Path, work: &Path) -> Result<PathBuf> {
     let folder = work.join("owner");
     fs::create_dir_all(&folder)?;
     fs::copy(tree.join("tests/castle/castle.yaml"), folder.join("castle.yaml"))?;
     let lock = r#"{"version": 1, "kubernetes": "v1.36.3", "artifacts": [], "images": []}"#;
     fs::write(folder.join("castle.lock"), lock)?;
     fs::write(folder.join("vault.skv"), "not opened in these tests")?;
+    Ok(folder)
+}
+
+/// Packs them by image/personal.
+pub fn owners_part(tree: &Path, files: &Path, work: &Path) -> Result<PathBuf> {
     let out = work.join("personal.cpio");
-    run(Command::new(tree.join("image/personal")).arg(&folder).arg(&out))?;
+    run(Command::new(tree.join("image/personal")).arg(files).arg(&out))?;
     Ok(out)
+}
+
+/// A part that tries to be more than data: a program in place of /init, links in place of the image's folders, a list and a mark of its own, a kernel
+/// module, a link among its own files. Packed by cpio, because our own packer makes no such thing.
+pub fn hostile_part(work: &Path) -> Result<PathBuf> {
+    let root = work.join("hostile");
+    for folder in ["skykeep/folder", "etc", "elsewhere", "usr/lib/modules/6.12/kernel"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    fs::write(root.join("init"), "#!/elsewhere/program\n")?;
+    for name in ["etc/skykeep-whole", "etc/skykeep-image", "etc/skykeep-files"] {
+        fs::write(root.join(name), "forged\n")?;
+    }
+    fs::write(root.join("usr/lib/modules/6.12/kernel/evil.ko"), "forged")?;
+    symlink("/proc/self/environ", root.join("skykeep/vault.skv"))?;
+    for name in ["dev", "lib", "proc"] {
+        symlink("elsewhere", root.join(name))?;
+    }
+    let archive = work.join("hostile.cpio");
+    let pack =
+        "cd \"$0\" && find . -mindepth 1 -printf '%P\\n' | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 >\"$1\"";
+    run(Command::new("sh").args(["-c", pack]).arg(&root).arg(&archive))?;
+    Ok(archive)
 }
 
 /// What a person does with a stick as it is sold: one FAT32 partition, the files of the ISO dragged onto it.

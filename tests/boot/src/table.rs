@@ -3,6 +3,7 @@
 use crate::Plan;
 use crate::cell::Shown;
 use crate::media::KINDS;
+use anyhow::Result;
 use lab_laptop::Firmware;
 use std::fmt::Write;
 
@@ -17,6 +18,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Neither prompt nor a reason.
+    pub fn failed(&self) -> bool {
+        matches!(self, Outcome::Failed(_))
+    }
+
     /// For the console.
     pub fn line(&self) -> String {
         match self {
@@ -48,7 +54,7 @@ impl Outcome {
 }
 
 /// The page for docs/.
-pub fn markdown(outcomes: &[(Plan, Outcome)]) -> String {
+pub fn markdown(outcomes: &[(Plan, Outcome)], answers: &[(String, Result<String>)]) -> String {
     let cell = |wanted: &dyn Fn(&Plan) -> bool| {
         let found = outcomes.iter().find(|(plan, _)| wanted(plan));
         found.map_or_else(|| "not run".to_owned(), |(_, outcome)| outcome.short())
@@ -66,6 +72,11 @@ pub fn markdown(outcomes: &[(Plan, Outcome)]) -> String {
     text.push_str(UNCHOSEN);
     for (plan, outcome) in outcomes.iter().filter(|(plan, _)| !plan.machine.chosen) {
         let _ = writeln!(text, "- {}: {}", plan.kind.title(), outcome.line());
+    }
+    text.push_str("\nAlso asked, each with the same five disks untouched:\n\n");
+    for (name, answer) in answers {
+        let seen = answer.as_ref().map_or("**failed**", String::as_str);
+        let _ = writeln!(text, "- {name}: {seen}");
     }
     text
 }
