@@ -1,6 +1,7 @@
 //! What the matrix of media and firmwares does not ask: an owner's part that is hostile, the menu's letters, too little memory.
 
 use crate::cell::{self, PROMPT};
+use crate::http::Server;
 use crate::media::{Kind, Media};
 use anyhow::{Context, Result, bail, ensure};
 use lab_laptop::{Firmware, Laptop};
@@ -15,22 +16,23 @@ const LIMIT: Duration = Duration::from_secs(240);
 pub enum Special {
     /// The hostile part on this medium: the image's own files must win.
     Hostile(Kind, Firmware),
-    /// A machine with this many MiB: it works, or says in words that it can't.
+    /// A machine with this many MiB works.
     Memory(u32),
+    /// The first machine, in steps of 16 MiB below this, that does not work says so in words. Below some size not even our own program fits: then the
+    /// kernel stops with its own words and restarts; that is not asked here.
+    TooLittleMemory(u32),
     /// The letter for power off, in the boot menu.
     PowerOff,
 }
 
 /// All of them.
-pub const ALL: [Special; 9] = [
+pub const ALL: [Special; 7] = [
     Special::Hostile(Kind::Stick, Firmware::SecureBoot),
     Special::Hostile(Kind::Cd, Firmware::Bios),
     Special::Hostile(Kind::Pxe, Firmware::SecureBoot),
     Special::Hostile(Kind::Pxe, Firmware::Bios),
-    Special::Memory(768),
     Special::Memory(512),
-    Special::Memory(384),
-    Special::Memory(256),
+    Special::TooLittleMemory(320),
     Special::PowerOff,
 ];
 
@@ -40,36 +42,53 @@ impl Special {
         match self {
             Special::Hostile(kind, firmware) => format!("hostile owner's part, {kind:?} {firmware:?}"),
             Special::Memory(mib) => format!("{mib} MiB of memory, stick with Secure Boot"),
+            Special::TooLittleMemory(_) => "too little memory, stick with Secure Boot".into(),
             Special::PowerOff => "power off by a letter in the menu".into(),
         }
     }
 
     /// Asks it. `hostile` are the media with the hostile part. Gives what was seen.
     pub fn run(self, media: &Media, hostile: &Media, tool: &Path, work: PathBuf) -> Result<String> {
-        let machine = |firmware, mib| cell::Machine {
-            firmware,
-            chosen: true,
-            mib,
+        let start = |media, kind, firmware, mib| -> Result<(Laptop, Option<Server>)> {
+            let machine = cell::Machine {
+                firmware,
+                chosen: true,
+                mib,
+            };
+            let (config, server) = cell::config(media, tool, kind, &machine, work.clone())?;
+            Ok((Laptop::start(config)?, server))
         };
-        let (media, kind, machine) = match self {
-            Special::Hostile(kind, firmware) => (hostile, kind, machine(firmware, 1024)),
-            Special::Memory(mib) => (media, Kind::Stick, machine(Firmware::SecureBoot, mib)),
-            Special::PowerOff => (media, Kind::Cd, machine(Firmware::Bios, 1024)),
-        };
-        let (config, _server) = cell::config(media, tool, kind, &machine, work)?;
-        let mut laptop = Laptop::start(config)?;
-        let seen = match self {
+        let (mut laptop, seen);
+        let mut _server;
+        match self {
             Special::Hostile(kind, firmware) => {
-                hostile_is_data(&mut laptop, (kind, firmware) != (Kind::Pxe, Firmware::Bios))?
+                (laptop, _server) = start(hostile, kind, firmware, 1024)?;
+                seen = hostile_is_data(&mut laptop, (kind, firmware) != (Kind::Pxe, Firmware::Bios))?;
             }
-            Special::Memory(_) => works_or_says(&mut laptop)?,
+            Special::Memory(mib) => {
+                (laptop, _server) = start(media, Kind::Stick, Firmware::SecureBoot, mib)?;
+                laptop.wait_for(PROMPT, LIMIT)?;
+                seen = format!("prompt after {:.1} s", laptop.elapsed().as_secs_f64());
+            }
+            Special::TooLittleMemory(from) => {
+                let mut mib = from;
+                seen = loop {
+                    (laptop, _server) = start(media, Kind::Stick, Firmware::SecureBoot, mib)?;
+                    if let Some(words) = works_or_says(&mut laptop)? {
+                        break format!("{mib} MiB: says \"{words}\"");
+                    }
+                    laptop.finish()?.untouched_after_handover()?;
+                    mib -= 16;
+                };
+            }
             Special::PowerOff => {
+                (laptop, _server) = start(media, Kind::Cd, Firmware::Bios, 1024)?;
                 laptop.wait_for("Power off", LIMIT)?;
                 laptop.type_key('p')?;
                 laptop.wait_for_power_off(LIMIT)?;
-                "the machine is off".into()
+                seen = "the machine is off".into();
             }
-        };
+        }
         laptop.finish()?.untouched_after_handover()?;
         Ok(seen)
     }
@@ -96,33 +115,30 @@ fn hostile_is_data(laptop: &mut Laptop, menu: bool) -> Result<String> {
     Ok("the image's own program started; links taken away".into())
 }
 
-/// The prompt, or an error in the three-part form. A hang, a panic or a restart is a failure.
-fn works_or_says(laptop: &mut Laptop) -> Result<String> {
+/// None at the prompt; the words of an error that says what, why and what to do. A hang, a panic or a restart is a failure.
+fn works_or_says(laptop: &mut Laptop) -> Result<Option<String>> {
+    const WORDS: &str = "what:  The image is not whole in memory";
     let deadline = laptop.elapsed() + LIMIT;
     loop {
         let text = laptop.console_text();
         if text.contains(PROMPT) {
             ensure!(
-                !text.contains("not whole"),
+                !text.contains(WORDS),
                 "it asks for the passphrase although it is not whole"
             );
-            return Ok(format!("prompt after {:.1} s", laptop.elapsed().as_secs_f64()));
+            return Ok(None);
         }
-        for clear in [
-            "what:  The image is not whole in memory",
-            "what:  This machine has too little memory",
-        ] {
-            if text.contains(clear) {
-                laptop
-                    .wait_for("power off", Duration::from_secs(60))
-                    .context("the way out")?;
-                return Ok(format!("says \"{clear}\""));
-            }
+        if text.contains(WORDS) {
+            laptop
+                .wait_for("power off", Duration::from_secs(60))
+                .context("the way out")?;
+            return Ok(Some(WORDS.into()));
         }
         if laptop.elapsed() > deadline || text.contains("Kernel panic") {
+            let last: Vec<&str> = text.lines().rev().take(12).collect();
             bail!(
-                "no prompt and no clear message; last lines:\n{}",
-                text.lines().rev().take(12).collect::<Vec<_>>().join("\n")
+                "no prompt and no clear message; last lines, the last first:\n{}",
+                last.join("\n")
             );
         }
         std::thread::sleep(Duration::from_millis(500));
