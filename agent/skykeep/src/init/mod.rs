@@ -14,6 +14,7 @@ mod kernel;
 mod memory;
 mod modules;
 mod mounts;
+mod screen;
 mod supervise;
 mod verdict;
 mod watchdog;
@@ -84,5 +85,6 @@ fn prepare_and_supervise(events: &events::Events, troubles: &mut Vec<String>) {
     for trouble in troubles.iter() {
         kernel::say(&format!("Skykeep: {trouble}"));
     }
+    screen::point_to_the_serial_line();
     supervise::until_power_off(events);
 }
