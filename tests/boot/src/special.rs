@@ -23,10 +23,12 @@ pub enum Special {
     TooLittleMemory(u32),
     /// The letter for power off, in the boot menu.
     PowerOff,
+    /// A machine whose disks are written: the counters and hashes that all other answers rest on must show it.
+    Control,
 }
 
 /// All of them.
-pub const ALL: [Special; 7] = [
+pub const ALL: [Special; 8] = [
     Special::Hostile(Kind::Stick, Firmware::SecureBoot),
     Special::Hostile(Kind::Cd, Firmware::Bios),
     Special::Hostile(Kind::Pxe, Firmware::SecureBoot),
@@ -34,6 +36,7 @@ pub const ALL: [Special; 7] = [
     Special::Memory(512),
     Special::TooLittleMemory(320),
     Special::PowerOff,
+    Special::Control,
 ];
 
 impl Special {
@@ -43,6 +46,7 @@ impl Special {
             Special::Hostile(kind, firmware) => format!("hostile owner's part, {kind:?} {firmware:?}"),
             Special::Memory(mib) => format!("{mib} MiB of memory, stick with Secure Boot"),
             Special::TooLittleMemory(_) => "too little memory, stick with Secure Boot".into(),
+            Special::Control => "control: disks that are touched".into(),
             Special::PowerOff => "power off by a letter in the menu".into(),
         }
     }
@@ -87,6 +91,14 @@ impl Special {
                 laptop.type_key('p')?;
                 laptop.wait_for_power_off(LIMIT)?;
                 seen = "the machine is off".into();
+            }
+            Special::Control => {
+                let proofs = lab_laptop::control::disks_that_are_touched(work)?;
+                ensure!(
+                    proofs.untouched_after_handover().is_err(),
+                    "disks were written and nothing showed: {proofs:#?}"
+                );
+                return Ok("the counters and the hashes show it".into());
             }
         }
         laptop.finish()?.untouched_after_handover()?;
