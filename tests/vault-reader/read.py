@@ -38,26 +38,31 @@ class Bytes:
         return self.take(len(self.data) - self.at)
 
 
-def slot_key(slot, header_aad, passphrase):
-    """The data key, if this slot opens with this passphrase."""
-    front = slot[:2 + 1 + 12 + 32]
+def slot_key(slot, header_aad, typed):
+    """The slot's name, and the data key if it opens with what was typed."""
     fields = Bytes(slot)
-    fields.take(1)
     kind = fields.number("B")
+    name = fields.take(fields.number("B")).decode("ascii")
     if kind not in (1, 2):
-        return None
+        return name, None
     if fields.number("B") != 1:
         raise ValueError("unknown key derivation")
     memory, passes, lanes = fields.number("I"), fields.number("I"), fields.number("I")
-    if not (65536 <= memory <= 4194304 and 1 <= passes <= 16 and 1 <= lanes <= 16):
+    if not (65536 <= memory <= 4194304 and 3 <= passes <= 16 and 4 <= lanes <= 16):
         raise ValueError("absurd Argon2 parameters")
-    salt, nonce, wrapped = fields.take(32), fields.take(12), fields.take(48)
-    secret = unicodedata.normalize("NFC", passphrase).encode()
-    key = hash_secret_raw(secret, salt, passes, memory, lanes, 32, Type.ID, 0x13)
+    salt = fields.take(32)
+    front = slot[:fields.at]
+    nonce, wrapped = fields.take(12), fields.take(48)
+    if fields.rest():
+        raise ValueError("something behind a slot")
+    secret = unicodedata.normalize("NFC", typed)
+    if kind == 2:
+        secret = " ".join(secret.lower().replace("-", " ").split())
+    key = hash_secret_raw(secret.encode(), salt, passes, memory, lanes, 32, Type.ID, 0x13)
     try:
-        return AESGCM(key).decrypt(nonce, wrapped, header_aad + front)
+        return name, AESGCM(key).decrypt(nonce, wrapped, header_aad + front)
     except InvalidTag:
-        return None
+        return name, None
 
 
 def read(data, passphrase):
@@ -69,11 +74,20 @@ def read(data, passphrase):
     header = Bytes(file.take(file.number("I")))
     prefix = data[:file.at]
     vault_id = header.take(16)
-    counter, slots = header.number("Q"), header.number("B")
-    data_key = None
-    for _ in range(slots):
+    counter, names, data_key, expires = header.number("Q"), [], None, {}
+    for _ in range(header.number("B")):
         slot = header.take(header.number("H"))
-        data_key = data_key or slot_key(slot, b"SKYKEEP\0\x00\x01" + vault_id, passphrase)
+        name, key = slot_key(slot, b"SKYKEEP\0\x00\x01" + vault_id, passphrase)
+        names, data_key = names + [name], data_key or key
+    if len(set(names)) != len(names):
+        raise ValueError("two slots of one name")
+    for _ in range(header.number("H")):
+        notice = Bytes(header.take(header.number("H")))
+        if notice.number("B") == 1:
+            when = notice.number("Q")
+            expires[notice.rest().decode()] = when
+    if header.rest():
+        raise ValueError("something behind the notices")
     if data_key is None:
         raise ValueError("wrong passphrase")
     nonce = file.take(12)
@@ -85,10 +99,11 @@ def read(data, passphrase):
     for _ in range(content.number("I")):
         path = content.take(content.number("H")).decode()
         note = content.take(content.number("H")).decode()
-        entries[path] = {"note": note, "value_hex": content.take(content.number("I")).hex()}
+        roll = bool(content.number("B"))
+        entries[path] = {"note": note, "roll": roll, "expires": expires.get(path), "value_hex": content.take(content.number("I")).hex()}
     if content.rest():
         raise ValueError("something behind the last entry")
-    return {"vault_id": vault_id.hex(), "counter": counter, "root": root.hex(), "entries": entries}
+    return {"vault_id": vault_id.hex(), "counter": counter, "slots": names, "root": root.hex(), "entries": entries}
 
 
 def derive(root, info):

@@ -127,7 +127,7 @@ async fn ask(owner: &OwnersPart) -> Result<Option<Vault>, Trouble> {
                 println!("The vault is open (version {}).", vault.counter());
                 return Ok(Some(vault));
             }
-            Err(error @ VaultError::WrongPassphrase) => {
+            Err(error @ (VaultError::WrongPassphrase | VaultError::Recovery | VaultError::Passphrase(_))) => {
                 println!("{}: {}. {}", error.what(), error.why(), error.remedy());
             }
             Err(error) => return Err(error.into()),

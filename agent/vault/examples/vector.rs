@@ -12,7 +12,7 @@ fn main() -> Result<(), Trouble> {
         &passphrase,
         KdfParams {
             m_kib: 65536,
-            t: 1,
+            t: 3,
             p: 4,
         },
     )?;
@@ -20,23 +20,28 @@ fn main() -> Result<(), Trouble> {
         "infisical/client-id",
         Secret::from_string("ad27b04f".into()),
         "Infisical, machine identity",
+        Some(1_900_000_000),
     )?;
     vault.put(
         "infisical/client-secret",
         Secret::from_string("not a real one".into()),
         "",
+        None,
     )?;
-    vault.put("files/binary", Secret::new((0..=255).collect()), "every byte once")?;
+    vault.put(
+        "files/binary",
+        Secret::new((0..=255).collect()),
+        "every byte once",
+        None,
+    )?;
     let recovery = KdfParams {
         m_kib: 65536,
-        t: 2,
-        p: 1,
+        t: 4,
+        p: 5,
     };
-    vault.add_slot(
-        SlotKind::Recovery,
-        &Secret::from_string("abandon ability able about".into()),
-        recovery,
-    )?;
+    // BIP 39's own vector of 7f 7f ... 7f.
+    let code = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+    vault.add_slot("paper", SlotKind::Recovery, &Secret::from_string(code.into()), recovery)?;
     vault.seal()?;
     let file = vault.seal()?;
     std::fs::write(format!("{folder}/vector.skv"), file).map_err(|e| Machine(e.to_string()))?;

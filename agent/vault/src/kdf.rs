@@ -12,6 +12,13 @@ const MAX_PASSPHRASE: usize = 4096;
 /// Memory that must stay free besides Argon2's own, MiB.
 const SPARE_MIB: u64 = 64;
 
+/// Least and most memory of a slot, KiB.
+const MEMORY: std::ops::RangeInclusive<u32> = 64 * 1024..=4 * 1024 * 1024;
+/// Least and most passes.
+const PASSES: std::ops::RangeInclusive<u32> = 3..=16;
+/// Least and most lanes.
+const LANES: std::ops::RangeInclusive<u32> = 4..=16;
+
 /// How much work a passphrase costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KdfParams {
@@ -36,13 +43,13 @@ impl Default for KdfParams {
 impl KdfParams {
     /// Refuses what no honest vault has, before anything is allocated.
     pub(crate) fn check(&self) -> Result<(), VaultError> {
-        if !(64 * 1024..=4 * 1024 * 1024).contains(&self.m_kib) {
+        if !MEMORY.contains(&self.m_kib) {
             return Err(VaultError::Absurd(format!(
                 "a slot asks for {} KiB of Argon2 memory",
                 self.m_kib
             )));
         }
-        if !(1..=16).contains(&self.t) || !(1..=16).contains(&self.p) {
+        if !PASSES.contains(&self.t) || !LANES.contains(&self.p) {
             return Err(VaultError::Absurd(format!(
                 "a slot asks for {} Argon2 passes on {} lanes",
                 self.t, self.p
@@ -132,16 +139,34 @@ mod tests {
     fn a_terabyte_of_argon2_is_refused_before_anything_is_allocated() {
         let params = KdfParams {
             m_kib: 1024 * 1024 * 1024,
-            t: 1,
-            p: 1,
+            t: 3,
+            p: 4,
         };
         assert!(matches!(
             argon2id(&Secret::from_string("x".into()), &[0; 32], params),
             Err(VaultError::Absurd(_))
         ));
-        for (t, p) in [(0, 1), (17, 1), (1, 0), (1, 17)] {
-            assert!(KdfParams { m_kib: 65536, t, p }.check().is_err());
+        for (t, p) in [(0, 4), (2, 4), (17, 4), (3, 0), (3, 3), (3, 17)] {
+            assert!(KdfParams { m_kib: 65536, t, p }.check().is_err(), "{t} {p}");
         }
+        assert!(
+            KdfParams {
+                m_kib: 65535,
+                t: 3,
+                p: 4
+            }
+            .check()
+            .is_err()
+        );
+        assert!(
+            KdfParams {
+                m_kib: 65536,
+                t: 3,
+                p: 4
+            }
+            .check()
+            .is_ok()
+        );
     }
 
     #[test]

@@ -9,7 +9,9 @@ use crate::{error::VaultError, read::Reader, vault::Entry};
 
 /// Most bytes of the padded payload.
 const MAX_PAYLOAD: usize = 3 * 1024 * 1024;
-const MIN_PAYLOAD: usize = 4096;
+const MIN_PAYLOAD: usize = 1024;
+/// Flag of an entry: it was in a vault that was declared compromised and has not been replaced since.
+const ROLL: u8 = 1;
 
 /// Whether a path may name an entry.
 pub(crate) fn check_path(path: &str) -> Result<(), VaultError> {
@@ -27,7 +29,7 @@ pub(crate) fn check_path(path: &str) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// The smallest of 4, 6, 8, 12, 16, 24 KiB ... that holds `n` bytes: the file's size tells little about its content.
+/// The smallest of 1, 1.5, 2, 3, 4, 6 KiB ... that holds `n` bytes: the file's size tells little about its content.
 fn bucket(n: usize) -> usize {
     let mut size = MIN_PAYLOAD;
     loop {
@@ -47,7 +49,7 @@ pub(crate) fn encode(root: &Secret, entries: &BTreeMap<String, Entry>) -> Result
         + 4
         + entries
             .iter()
-            .map(|(p, e)| 8 + p.len() + e.note.len() + e.value.len())
+            .map(|(p, e)| 9 + p.len() + e.note.len() + e.value.len())
             .sum::<usize>();
     let size = bucket(content + 4);
     if size > MAX_PAYLOAD {
@@ -67,6 +69,7 @@ pub(crate) fn encode(root: &Secret, entries: &BTreeMap<String, Entry>) -> Result
         out.extend_from_slice(path.as_bytes());
         out.extend_from_slice(&short(entry.note.len())?.to_be_bytes());
         out.extend_from_slice(entry.note.as_bytes());
+        out.push(if entry.roll { ROLL } else { 0 });
         out.extend_from_slice(&number(entry.value.len())?.to_be_bytes());
         out.extend_from_slice(entry.value.expose());
     }
@@ -89,9 +92,14 @@ pub(crate) fn decode(padded: &[u8]) -> Result<(Secret, BTreeMap<String, Entry>),
         let path = text(reader.short()?)?;
         check_path(&path).map_err(|_| VaultError::Damaged("an entry has a path that can't be"))?;
         let note = text(reader.short()?)?;
+        let roll = match reader.u8()? {
+            0 => false,
+            ROLL => true,
+            _ => return Err(VaultError::Damaged("an entry has a flag that is not known")),
+        };
         let size = usize::try_from(reader.u32()?).map_err(|_| VaultError::Damaged("a length does not fit"))?;
         let value = Secret::new(reader.take(size)?.to_vec());
-        if entries.insert(path, Entry { value, note }).is_some() {
+        if entries.insert(path, Entry { value, note, roll }).is_some() {
             return Err(VaultError::Damaged("two entries have the same path"));
         }
     }
@@ -110,7 +118,10 @@ mod tests {
     #[test]
     fn sizes_come_in_few_steps() {
         for (n, size) in [
-            (1, 4096),
+            (1, 1024),
+            (1024, 1024),
+            (1025, 1536),
+            (1537, 2048),
             (4096, 4096),
             (4097, 6144),
             (6145, 8192),
@@ -136,6 +147,7 @@ mod tests {
         let entry = Entry {
             value: Secret::new(vec![1]),
             note: "n".repeat(70_000),
+            roll: false,
         };
         let result = encode(&Secret::new(vec![0; 32]), &BTreeMap::from([("a".to_owned(), entry)]));
         assert!(matches!(result, Err(VaultError::TooLarge(_))));

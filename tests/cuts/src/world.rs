@@ -64,8 +64,8 @@ impl Owner {
         let passphrase = Secret::from_string("seven lanterns over the quiet harbour".to_owned());
         let params = KdfParams {
             m_kib: 64 * 1024,
-            t: 1,
-            p: 1,
+            t: 3,
+            p: 4,
         };
         let mut vault = Vault::create(&passphrase, params).map_err(|e| anyhow!("{e:?}"))?;
         for reference in castle()?.secret_refs() {
@@ -77,7 +77,7 @@ impl Owner {
                 _ => "nothing asks for this one here",
             };
             vault
-                .put(&path, Secret::from_string(value.to_owned()), "")
+                .put(&path, Secret::from_string(value.to_owned()), "", None)
                 .map_err(|e| anyhow!("{e:?}"))?;
         }
         let sealed = vault.seal().map_err(|e| anyhow!("{e:?}"))?;

@@ -150,19 +150,3 @@ pub async fn destroy(owner: &Owner, name: &str) -> Result<ExitCode, Trouble> {
     println!("{things} things taken down. DNS records, backups and the state bucket were left as they are.");
     Ok(ExitCode::SUCCESS)
 }
-
-pub fn check(owner: &Owner) -> Result<ExitCode, Trouble> {
-    let part = OwnersPart::read(&owner.castle)?;
-    if part.castle.cluster.kubernetes != part.lock.kubernetes {
-        let (castle, lock) = (part.castle.cluster.kubernetes, part.lock.kubernetes);
-        return Err(skykeep_rebirth::RebirthError::LockMismatch { castle, lock }.into());
-    }
-    println!(
-        "{}: castle.yaml and castle.lock are good ({} artifacts, {} images, {} treasures).",
-        part.castle.name,
-        part.lock.artifacts.len(),
-        part.lock.images.len(),
-        part.castle.treasures.len()
-    );
-    Ok(ExitCode::SUCCESS)
-}

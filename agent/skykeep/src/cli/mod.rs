@@ -1,7 +1,9 @@
 //! The command line: parses, wires, renders.
 
 mod castle;
+mod check;
 mod dns;
+mod expiry;
 mod lint;
 mod lock;
 mod stick;
@@ -24,7 +26,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done (or nothing to do), 1 failed (what, why and what to do are on standard \
-error), 2 the command line was wrong, 3 `plan` found something to do.";
+error), 2 the command line was wrong, 3 `plan` found something to do, 4 `check` found something that expires soon.";
 
 /// Where the owner's part is, and how to speak.
 #[derive(clap::Args, Clone)]
@@ -72,8 +74,14 @@ enum Command {
     Stick(stick::StickCommand),
     /// Make castle.lock: fetch every artifact, pin it by hash
     Lock(lock::LockArgs),
-    /// Check castle.yaml and castle.lock; needs no passphrase
-    Check(Owner),
+    /// Check the castle's folder and say what in it expires soon; needs no passphrase
+    Check {
+        #[command(flatten)]
+        owner: Owner,
+        /// How far to look ahead, days
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        within: u64,
+    },
     /// Lint a Flux repository: what would fail, lose data or lose time; changes nothing
     Lint(lint::LintArgs),
     /// The castle's names: put them back
@@ -138,8 +146,8 @@ async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
         Command::Vault(command) => vault::run(command).await,
         Command::Stick(command) => stick::run(command),
         Command::Lock(args) => lock::run(args).await,
-        Command::Check(owner) => castle::check(&owner),
         Command::Dns(command) => dns::run(command).await,
+        Command::Check { owner, within } => check::run(&owner, within),
         Command::Lint(args) => lint::run(args).await,
         Command::Schema => {
             println!("{:#}", skykeep_core::castle::Castle::schema());
