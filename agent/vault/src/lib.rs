@@ -18,6 +18,8 @@ pub mod recovery;
 mod slot;
 pub mod strength;
 pub mod tazpod;
+#[cfg(test)]
+mod third_party_tests;
 mod vault;
 
 pub use derive::{derive, derive_lasting};

@@ -124,7 +124,7 @@ pub(crate) fn unpack(plain: &[u8]) -> Result<Found, VaultError> {
     Ok(found)
 }
 
-fn pack<'a>(
+pub(crate) fn pack<'a>(
     entries: impl Iterator<Item = (&'a str, &'a Secret)>,
     seconds: u64,
 ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
