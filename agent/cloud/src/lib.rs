@@ -7,6 +7,7 @@
 mod aws;
 mod console;
 mod error;
+mod left;
 mod plan;
 mod types;
 

@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use skykeep_core::{Deadline, Progress, deadline::Look};
+use skykeep_core::{Deadline, Explained, Progress, Trouble, deadline::Look};
 use tokio::time::Instant;
 
 use super::{AwsCloud, call::wait};
-use crate::{CloudError, Result};
+use crate::{CloudError, Result, left::summary};
 
 const PAUSE: Duration = Duration::from_secs(3);
+/// How long the list of what is left may take once the deadline has passed.
+const LAST_LOOK: Duration = Duration::from_secs(20);
 
 /// Deleted (`None`), or gone already, or still in use (what AWS says): all are fine in a pass.
 fn passable(what: &str, result: Result<()>, progress: &Progress) -> Result<Option<String>> {
@@ -26,24 +28,41 @@ fn passable(what: &str, result: Result<()>, progress: &Progress) -> Result<Optio
 
 impl AwsCloud {
     pub(super) async fn remove_everything(&self, until: Deadline, progress: &Progress) -> Result<()> {
-        wait("everything of this generation to be gone", until, PAUSE, || async {
+        let gone = wait("everything of this generation to be gone", until, PAUSE, || async {
             let said = self.pass(progress).await?;
             let left = self.list_everything().await?;
             Ok(match left.first() {
                 None if Instant::now() >= self.doubtful_until => Look::Ready(()),
                 None => Look::NotYet("nothing is visible, but something may have been created a moment ago".into()),
-                Some(thing) => Look::NotYet(format!(
+                Some(first) => Look::NotYet(format!(
                     "{} things are left, among them {} {} {}{said}",
                     left.len(),
-                    thing.kind,
-                    thing.id,
-                    thing.state
+                    first.kind,
+                    first.id,
+                    first.state
                 )),
             })
-        })
-        .await?;
+        });
+        match gone.await {
+            Err(CloudError::Wait(trouble)) => return Err(self.not_gone(&trouble).await),
+            gone => gone?,
+        }
         progress.note("nothing of this generation is left");
         Ok(())
+    }
+
+    /// The deadline has passed: says what is left and what it costs, for whoever decides whether to wait.
+    async fn not_gone(&self, trouble: &Trouble) -> CloudError {
+        let Explained { what, why, .. } = trouble.explained();
+        let left = match tokio::time::timeout(LAST_LOOK, self.list_everything()).await {
+            Ok(Ok(things)) => summary(&things),
+            Ok(Err(_)) | Err(_) => "unknown, AWS did not answer".to_owned(),
+        };
+        CloudError::Unfit(Explained {
+            what,
+            why: format!("{why}; left: {left}"),
+            remedy: "Start `skykeep destroy` again: it goes on where this one stopped. What stays for an hour is held by something else: look in the AWS console who uses it.".into(),
+        })
     }
 
     async fn pass(&self, progress: &Progress) -> Result<String> {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use lab_ec2::{Config, Credential, Delays, Fault};
+use skykeep_aws::Credentials;
 use skykeep_cloud::{Cloud, CloudError, plan_nodes};
-use skykeep_core::{Deadline, Explain, Progress};
+use skykeep_core::{Deadline, Explain, Progress, Secret};
 
 use crate::stage::*;
 
@@ -279,5 +280,40 @@ async fn a_castle_stands_and_falls_at_a_cloud_as_slow_as_aws_fifteen_times_faste
     let cloud = stage.cloud(SECRET);
     stage.build(&cloud).await.unwrap();
     cloud.destroy(soon(), &Progress::silent()).await.unwrap();
+    assert_eq!(stage.double.inventory(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destruction_takes_its_own_generation_and_says_what_is_left_and_what_it_costs() {
+    let config = Config::default();
+    let quotas = lab_ec2::Quotas {
+        addresses: 10,
+        ..config.quotas
+    };
+    let stage = stage_with(Config { quotas, ..config }).await;
+    let key = || Credentials::new(KEY, Secret::from_string(SECRET.into()));
+    let (old, new) = (stage.cloud_of(key(), 7), stage.cloud_of(key(), 8));
+    let progress = Progress::silent();
+    stage.build(&old).await.unwrap();
+    stage.build(&new).await.unwrap();
+    let stands = new.inventory().await.unwrap();
+    assert_eq!(count(&stands, "instance"), 5);
+
+    // AWS lets no address go for a while: the deadline comes first.
+    stage.double.faults().next("DeleteLoadBalancer", 60, Fault::Throttle);
+    let error = old
+        .destroy(Deadline::after(Duration::from_secs(6)), &progress)
+        .await
+        .unwrap_err();
+    stage.double.faults().clear();
+    let why = error.why();
+    assert!(why.contains("$ an hour"), "{why}");
+    old.destroy(soon(), &progress).await.unwrap();
+    assert_eq!(
+        new.inventory().await.unwrap(),
+        stands,
+        "the new generation is untouched"
+    );
+    new.destroy(soon(), &progress).await.unwrap();
     assert_eq!(stage.double.inventory(), Vec::<String>::new());
 }

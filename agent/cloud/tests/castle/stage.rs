@@ -82,6 +82,11 @@ impl Stage {
     }
 
     pub fn cloud_as(&self, credentials: Credentials) -> AwsCloud {
+        self.cloud_of(credentials, 7)
+    }
+
+    /// Another generation of the same castle.
+    pub fn cloud_of(&self, credentials: Credentials, generation: u128) -> AwsCloud {
         let tls = Trust::public().tls().unwrap();
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -90,7 +95,7 @@ impl Stage {
             .unwrap();
         let tags = Tags {
             castle: "rossi".into(),
-            generation: Generation::new(1_790_000_000_000, 7),
+            generation: Generation::new(1_790_000_000_000, generation),
         };
         AwsCloud::new(http, Arc::new(credentials), &self.aws, tags, Some(self.url.clone()))
     }
