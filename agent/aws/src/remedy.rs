@@ -65,7 +65,7 @@ pub(crate) fn of(code: &str) -> Option<Known> {
         ),
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => lasting(
             "the key is good, but its IAM policy does not allow this",
-            "Allow the action in the IAM policy of the castle's user (the guide lists all that are needed).",
+            "Allow the action in the IAM policy of the castle's user (docs/aws-policy.json has all that are needed).",
         ),
         "OptInRequired" => lasting(
             "the account is not signed up for this service",
