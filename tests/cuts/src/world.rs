@@ -22,11 +22,12 @@ use tower::ServiceExt;
 
 use crate::{front, s3::Bucket};
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "ec2.eu-central-1.amazonaws.com",
     "elasticloadbalancing.eu-central-1.amazonaws.com",
     "sts.eu-central-1.amazonaws.com",
     "ssm.eu-central-1.amazonaws.com",
+    "servicequotas.eu-central-1.amazonaws.com",
     "s3.eu-central-1.amazonaws.com",
     "checkip.amazonaws.com",
     "api.cloudflare.com",
