@@ -101,6 +101,17 @@ impl Answer {
             .to_owned()
     }
 
+    /// A success without an entity tag comes from something between us and the store: a proxy, a captive portal.
+    fn is_of_a_store(&self, action: &str) -> Result<(), AwsError> {
+        if self.etag().is_empty() {
+            return Err(AwsError::Unreadable {
+                action: action.to_owned(),
+                why: "it has no entity tag, so no store of objects gave it".into(),
+            });
+        }
+        Ok(())
+    }
+
     fn age(&self) -> Option<Duration> {
         let date = |name| httpdate::parse_http_date(self.headers.get(name)?.to_str().ok()?).ok();
         date(header::DATE)?.duration_since(date(header::LAST_MODIFIED)?).ok()
@@ -242,6 +253,7 @@ impl S3 {
                 .send("PutObject", &Method::PUT, url.clone(), headers.clone(), bytes.clone())
                 .await?;
             if answer.status.is_success() {
+                answer.is_of_a_store("PutObject")?;
                 return Ok(Put::Done { etag: answer.etag() });
             }
             let refusal = answer.refusal("PutObject");
@@ -261,6 +273,7 @@ impl S3 {
         }
         let answer = self.send("PutObject", &Method::PUT, url, headers, bytes).await?;
         if answer.status.is_success() {
+            answer.is_of_a_store("PutObject")?;
             Ok(Put::Done { etag: answer.etag() })
         } else {
             Err(answer.refusal("PutObject"))
@@ -343,6 +356,7 @@ impl S3 {
 
     fn found(&self, answer: Answer, action: &str) -> Result<Option<Object>, AwsError> {
         if answer.status.is_success() {
+            answer.is_of_a_store(action)?;
             return Ok(Some(Object {
                 etag: answer.etag(),
                 age: answer.age(),
@@ -457,10 +471,15 @@ struct Contents {
 
 fn page(body: &[u8]) -> Result<Page, AwsError> {
     let text = String::from_utf8_lossy(body);
-    quick_xml::de::from_str(&text).map_err(|e| AwsError::Unreadable {
+    let unreadable = |why: String| AwsError::Unreadable {
         action: "ListObjectsV2".into(),
-        why: e.to_string(),
-    })
+        why,
+    };
+    // Every element may be absent from a page, so that any XML could be an empty one: the page of a captive portal, too.
+    if !text.contains("<ListBucketResult") {
+        return Err(unreadable("it is no listing".into()));
+    }
+    quick_xml::de::from_str(&text).map_err(|e| unreadable(e.to_string()))
 }
 
 #[cfg(test)]
@@ -490,5 +509,10 @@ mod tests {
         let page =
             page(b"<ListBucketResult><Name>b</Name><IsTruncated>false</IsTruncated></ListBucketResult>").unwrap();
         assert!(page.contents.is_empty() && !page.truncated);
+    }
+
+    #[test]
+    fn the_page_of_a_captive_portal_is_no_empty_listing() {
+        assert!(page(b"<html><body>Welcome to the hotel.</body></html>").is_err());
     }
 }

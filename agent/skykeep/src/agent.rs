@@ -11,12 +11,15 @@ use std::{
 use skykeep_core::{Explain, Explained, Progress, Secret, Trouble, owner::OwnersPart};
 use skykeep_rebirth::{Applied, Estate};
 use skykeep_vault::{Vault, VaultError};
+use tokio::sync::watch;
 
 use crate::{
     console::{
+        board::Board,
         keys,
         lines::{self, Output},
         prompt::{self, Answer},
+        rail::{self, View},
     },
     init, usage,
 };
@@ -53,10 +56,15 @@ pub async fn run() -> Result<ExitCode, Trouble> {
         return Ok(ExitCode::from(init::END_NOW));
     };
     init::network_drivers_then_seal().map_err(drivers_open)?;
-    keys::listen(|| std::process::exit(init::END_NOW.into()));
-    println!("[q] aborts, wipes and powers off.");
+    let (view, seen) = watch::channel(View::default());
+    keys::listen(view, || std::process::exit(init::END_NOW.into()));
+    println!("[q] aborts, wipes and powers off. [r] shows the rebirth on one page.");
     let link = network.await.map_err(|_| broken_off())??;
     let estate = Arc::new(Estate::open(owner, vault).await?);
+    let board = Board::new(skykeep_rebirth::graph(&estate.castle)?.outline());
+    printer.abort();
+    let name = estate.castle.name.clone();
+    let printer = tokio::spawn(rail::show(progress.listen(), board, name, seen));
     let applied = skykeep_rebirth::apply(estate, progress.clone()).await?;
     drop(progress);
     // The estate, and with it every secret, is gone from here on.

@@ -4,6 +4,7 @@
 //! Input: seeds. Output: per cut, where it fell and what stood in the end.
 
 pub mod front;
+pub mod relay;
 pub mod s3;
 pub mod story;
 pub mod world;

@@ -123,6 +123,7 @@ async fn one<C>(step: Step<C>, context: Arc<C>, progress: Progress) -> (String, 
     let end = Instant::now() + step.deadline;
     let mut pause = Duration::from_secs(1);
     let mut tries = 1;
+    let mut last: Option<Explained> = None;
     let result = loop {
         // A panic of one step must not take the others' results with it.
         let work = std::panic::AssertUnwindSafe(async { (step.work)(context.clone(), voice.clone()).await });
@@ -131,6 +132,7 @@ async fn one<C>(step: Step<C>, context: Arc<C>, progress: Progress) -> (String, 
             Ok(Ok(Ok(outcome))) => break Ok(outcome),
             Ok(Ok(Err(trouble))) => {
                 let error = trouble.explained();
+                last = Some(error.clone());
                 let may = step.repeatable && trouble.is_transient() && Instant::now() + pause < end;
                 if !may {
                     break Err(error);
@@ -143,7 +145,7 @@ async fn one<C>(step: Step<C>, context: Arc<C>, progress: Progress) -> (String, 
                 ));
             }
             Ok(Err(_panic)) => break Err(broke_off(&step.id)),
-            Err(_elapsed) => break Err(out_of_time(&step)),
+            Err(_elapsed) => break Err(out_of_time(&step, tries, last)),
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE);
@@ -160,7 +162,18 @@ fn broke_off(id: &str) -> Explained {
     }
 }
 
-fn out_of_time<C>(step: &Step<C>) -> Explained {
+/// What was in the way the last time says more than that the time is up.
+fn out_of_time<C>(step: &Step<C>, tries: u32, last: Option<Explained>) -> Explained {
+    if let Some(error) = last {
+        return Explained {
+            why: format!(
+                "{}; begun {tries} times within {} s",
+                error.why,
+                step.deadline.as_secs()
+            ),
+            ..error
+        };
+    }
     Trouble::from(TimedOut {
         what: format!("the step `{}` ({})", step.id, step.title),
         last: "the step was still at work".into(),

@@ -1,8 +1,11 @@
-//! The one key that counts while the agent works: abort.
+//! The keys that count while the agent works: pages of the screen, and abort.
 
 use std::io::{Read, stdin};
 use std::os::fd::AsFd;
 
+use tokio::sync::watch;
+
+use super::rail::{Page, View};
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
 
 /// What the last keys mean together.
@@ -27,8 +30,8 @@ pub fn after(wish: Wish, key: u8) -> Wish {
     }
 }
 
-/// Listens on its own thread; when the person wants the machine off, `abort` is called, once.
-pub fn listen(abort: impl FnOnce() + Send + 'static) {
+/// Listens on its own thread; when the person wants the machine off, `abort` is called, once. Other keys change the view.
+pub fn listen(view: watch::Sender<View>, abort: impl FnOnce() + Send + 'static) {
     let work = move || {
         single_keys();
         let Ok(mut input) = stdin().as_fd().try_clone_to_owned().map(std::fs::File::from) else {
@@ -39,6 +42,13 @@ pub fn listen(abort: impl FnOnce() + Send + 'static) {
         while let Ok(1) = input.read(&mut key) {
             let before = wish;
             wish = key.iter().fold(wish, |wish, key| after(wish, *key));
+            if (before, wish) == (Wish::Work, Wish::Work) {
+                view.send_modify(|view| *view = key.iter().fold(*view, |view, key| view.after(*key)));
+            }
+            view.send_modify(|view| view.asked = wish == Wish::Asked);
+            if view.borrow().page != Page::Plain && wish != Wish::Abort {
+                continue;
+            }
             match (before, wish) {
                 (_, Wish::Asked) => {
                     println!("\nAbort, wipe and power off? What stands in the cloud is kept.   [y] yes   [n] no")

@@ -17,13 +17,13 @@ pub enum Output {
 /// Prints every event until the channel closes.
 pub async fn print(mut events: broadcast::Receiver<Event>, output: Output) {
     let begin = Instant::now();
-    let mut last_bytes: BTreeMap<String, (Instant, u64)> = BTreeMap::new();
+    let mut text = Text::default();
     loop {
         match events.recv().await {
             Ok(event) => {
                 let line = match output {
                     Output::Json => json(&event, begin.elapsed()),
-                    Output::Text => text(&event, begin.elapsed(), &mut last_bytes),
+                    Output::Text => text.line(&event, begin.elapsed()),
                 };
                 if let Some(line) = line {
                     // A console that is gone must not stop the rebirth.
@@ -42,6 +42,17 @@ fn json(event: &Event, at: Duration) -> Option<String> {
     object.insert("v".into(), 1.into());
     object.insert("at".into(), at.as_secs_f64().into());
     Some(value.to_string())
+}
+
+/// Events as lines of text. Remembers what was counted, so that counts come as rates and not too often.
+#[derive(Default)]
+pub struct Text(BTreeMap<String, (Instant, u64)>);
+
+impl Text {
+    /// The line of an event at this time from the start, when it is worth one.
+    pub fn line(&mut self, event: &Event, at: Duration) -> Option<String> {
+        text(event, at, &mut self.0)
+    }
 }
 
 fn text(event: &Event, at: Duration, last_bytes: &mut BTreeMap<String, (Instant, u64)>) -> Option<String> {
