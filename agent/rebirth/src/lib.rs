@@ -12,6 +12,7 @@ mod launch;
 pub mod lease;
 mod names;
 mod records;
+mod restored;
 mod sealed;
 mod status;
 mod steps;
@@ -26,6 +27,7 @@ pub use error::RebirthError;
 pub use estate::Estate;
 pub use names::{Way, WayBack, go_back, keep_again, way_back};
 pub use records::{Kept, last_report};
+pub use restored::{Restored, restored};
 pub use status::{Status, status};
 
 use engine::{Graph, GraphError, Report};
@@ -57,6 +59,23 @@ pub async fn apply(estate: Arc<Estate>, progress: Progress) -> Result<Applied, T
     }
     let graph = steps::rebirth(&estate.castle)?;
     Ok(Applied::Ran(run(graph, estate, progress).await))
+}
+
+/// Restores a treasure once more into the castle that stands, over whatever its claim holds.
+pub async fn restore_again(estate: Arc<Estate>, treasure: &str, progress: Progress) -> Result<Report, Trouble> {
+    let refused = |why: String| Explained {
+        what: "Nothing was restored".into(),
+        why,
+        remedy: "Look at `treasures` in castle.yaml and at `skykeep status`.".into(),
+    };
+    let named = estate.castle.treasures.iter().position(|t| t.name == treasure);
+    let index = named.ok_or_else(|| refused(format!("castle.yaml has no treasure `{treasure}`")))?;
+    let found = lease::peek(&*estate.s3, &estate.castle.name).await?;
+    if found.is_none_or(|f| f.record.state == Phase::Destroyed) {
+        return Err(refused("no castle stands that it could go into".into()).into());
+    }
+    let graph = steps::again(&estate.castle, index)?;
+    Ok(run(graph, estate, progress).await)
 }
 
 /// Runs a graph of steps under the lease that one of them takes: while it is not certainly ours nothing runs, when it is lost

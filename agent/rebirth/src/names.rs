@@ -1,7 +1,7 @@
 //! The castle's names: how they stood before the cutover and how it left them, kept sealed in the state bucket, and the way
 //! back. Several zones are several transactions, in the order of the castle file.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use skykeep_aws::{Condition, Put};
 use skykeep_core::{
     Deadline, Explained, Generation, Progress, Trouble,
@@ -9,7 +9,11 @@ use skykeep_core::{
 };
 use skykeep_dns::{Change, Record, Undo, Zone, also_there};
 
-use crate::{estate::Estate, lease, sealed};
+use crate::{
+    estate::Estate,
+    lease::{self, Phase},
+    records, sealed,
+};
 
 /// Names of one zone and their records.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,7 +37,7 @@ impl Kept {
 }
 
 /// Longer than a lease lives.
-const WAIT: std::time::Duration = std::time::Duration::from_secs(140);
+const WAIT: std::time::Duration = std::time::Duration::from_secs(200);
 /// How the names stood when the generation's first run met them.
 const BEFORE: &str = "dns-undo";
 /// How the cutover left them, written before it is made.
@@ -41,25 +45,6 @@ const AFTER: &str = "dns-moved";
 
 fn object(estate: &Estate, what: &str, generation: &Generation) -> String {
     format!("{}/{what}/{generation}", estate.castle.name)
-}
-
-async fn read<T: DeserializeOwned>(estate: &Estate, name: &str) -> Result<Option<T>, Trouble> {
-    let Some(object) = estate.s3.get(name).await? else {
-        return Ok(None);
-    };
-    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
-    let plain = sealed::open(&key, name, &object.bytes)?;
-    let value = serde_json::from_slice(&plain).map_err(|e| sealed::problem(name, &e.to_string()))?;
-    Ok(Some(value))
-}
-
-async fn write(estate: &Estate, name: &str, kept: &Kept, condition: Condition<'_>) -> Result<Put, Trouble> {
-    let plain = serde_json::to_vec(kept).map_err(|e| sealed::problem(name, &e.to_string()))?;
-    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
-    Ok(estate
-        .s3
-        .put(name, sealed::seal(&key, name, &plain)?, condition)
-        .await?)
 }
 
 /// The names of a zone that move: those listed and, when the owner wants it, all others that point to the same addresses.
@@ -78,7 +63,7 @@ pub(crate) async fn keep_before(estate: &Estate, now: Vec<Names>) -> Result<Kept
     let name = object(estate, BEFORE, estate.generation.get()?);
     let kept = Kept::new(now);
     // The first one stays: a resumed run must not overwrite it with what the first run already changed.
-    match write(estate, &name, &kept, Condition::Absent).await? {
+    match records::write(estate, &name, &kept, Condition::Absent).await? {
         Put::Done { .. } => Ok(kept),
         _ => before(estate, estate.generation.get()?)
             .await?
@@ -88,13 +73,13 @@ pub(crate) async fn keep_before(estate: &Estate, now: Vec<Names>) -> Result<Kept
 
 /// How the names stood before this generation.
 pub(crate) async fn before(estate: &Estate, generation: &Generation) -> Result<Option<Kept>, Trouble> {
-    read(estate, &object(estate, BEFORE, generation)).await
+    records::read(estate, &object(estate, BEFORE, generation)).await
 }
 
 /// Keeps how the names will stand when the cutover is done.
 pub(crate) async fn keep_after(estate: &Estate, zones: Vec<Names>) -> Result<(), Trouble> {
     let name = object(estate, AFTER, estate.generation.get()?);
-    match write(estate, &name, &Kept::new(zones), Condition::Always).await? {
+    match records::write(estate, &name, &Kept::new(zones), Condition::Always).await? {
         Put::Done { .. } => Ok(()),
         other => Err(sealed::problem(&name, &format!("the bucket answered {other:?}")).into()),
     }
@@ -102,14 +87,17 @@ pub(crate) async fn keep_after(estate: &Estate, zones: Vec<Names>) -> Result<(),
 
 /// How an earlier cutover of this generation meant to leave the names.
 pub(crate) async fn after(estate: &Estate, generation: &Generation) -> Result<Option<Kept>, Trouble> {
-    read(estate, &object(estate, AFTER, generation)).await
+    records::read(estate, &object(estate, AFTER, generation)).await
 }
 
 /// Takes the records as they stand now for what an undo brings back, in place of what was kept. Gives them, a line each.
 pub async fn keep_again(estate: &Estate) -> Result<Vec<String>, Trouble> {
-    let Some(lease::Found { record, .. }) = lease::peek(&*estate.s3, &estate.castle.name).await? else {
+    let Some(record) = lease::peek(&*estate.s3, &estate.castle.name).await?.map(|f| f.record) else {
         return Err(nothing("no generation of this castle was ever born").into());
     };
+    if record.state == Phase::Destroyed {
+        return Err(nothing("the castle was taken down").into());
+    }
     let kept = before(estate, &record.generation).await?;
     let (Some(dns), Some(mut kept)) = (&estate.castle.dns, kept) else {
         return Err(nothing("this generation has kept no records").into());
@@ -126,7 +114,7 @@ pub async fn keep_again(estate: &Estate) -> Result<Vec<String>, Trouble> {
     let deadline = Deadline::after(WAIT);
     let (lease, _) = estate.taker().take(deadline, &Progress::silent()).await?;
     let name = object(estate, BEFORE, &record.generation);
-    let written = write(estate, &name, &kept, Condition::Always).await;
+    let written = records::write(estate, &name, &kept, Condition::Always).await;
     let released = lease.release(None).await;
     written.and(released.map(|()| lines))
 }
@@ -185,7 +173,7 @@ pub async fn way_back(estate: &Estate, generation: Option<Generation>) -> Result
     let generation = match generation {
         Some(named) => named,
         None => match lease::peek(&*estate.s3, &estate.castle.name).await? {
-            Some(lease::Found { record, .. }) => record.generation,
+            Some(found) => found.record.generation,
             None => return Err(nothing("no generation of this castle was ever born").into()),
         },
     };
@@ -234,19 +222,31 @@ pub(crate) fn strange(before: &Undo, after: Option<&Undo>, now: &[Record]) -> Ve
 
 /// Makes the way back: under the castle's lease, one transaction for each zone.
 pub async fn go_back(estate: &Estate, way: &WayBack) -> Result<(), Trouble> {
-    let deadline = Deadline::after(WAIT);
-    let (lease, _) = estate.taker().take(deadline, &Progress::silent()).await?;
+    let found = lease::peek(&*estate.s3, &estate.castle.name).await?;
+    // A castle that was taken down has no run to keep away, and taking its lease would begin a new generation.
+    let lease = match found {
+        Some(found) if found.record.state != Phase::Destroyed => {
+            let taker = estate.taker();
+            Some(taker.take(Deadline::after(WAIT), &Progress::silent()).await?.0)
+        }
+        _ => None,
+    };
     let done = async {
         for zone in &way.zones {
             let write = async { Ok(zone.zone.apply(&zone.change).await?) };
-            lease.write("bringing the DNS records back", write).await?;
+            match &lease {
+                Some(lease) => lease.write("putting the DNS records back", write).await?,
+                None => write.await?,
+            }
         }
         Ok(())
     };
     let done = done.await;
     // Whether it went well or not: nobody has to wait for our lease.
-    let released = lease.release(None).await;
-    done.and(released)
+    match lease {
+        Some(lease) => done.and(lease.release(None).await),
+        None => done,
+    }
 }
 
 fn nothing(why: &str) -> Explained {

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use skykeep_aws::{Condition, Put};
 use skykeep_core::Trouble;
 
@@ -15,6 +15,32 @@ pub struct Kept {
     pub ended: String,
     /// What it did.
     pub report: Report,
+}
+
+/// Opens a sealed object of the state bucket; `None` when there is none.
+pub(crate) async fn read<T: DeserializeOwned>(estate: &Estate, name: &str) -> Result<Option<T>, Trouble> {
+    let Some(object) = estate.s3.get(name).await? else {
+        return Ok(None);
+    };
+    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
+    let plain = sealed::open(&key, name, &object.bytes)?;
+    let value = serde_json::from_slice(&plain).map_err(|e| sealed::problem(name, &e.to_string()))?;
+    Ok(Some(value))
+}
+
+/// Seals an object into the state bucket.
+pub(crate) async fn write(
+    estate: &Estate,
+    name: &str,
+    value: &impl Serialize,
+    condition: Condition<'_>,
+) -> Result<Put, Trouble> {
+    let plain = serde_json::to_vec(value).map_err(|e| sealed::problem(name, &e.to_string()))?;
+    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
+    Ok(estate
+        .s3
+        .put(name, sealed::seal(&key, name, &plain)?, condition)
+        .await?)
 }
 
 fn folder(estate: &Estate, generation: &skykeep_core::Generation) -> String {
@@ -31,10 +57,7 @@ pub(crate) async fn keep(estate: &Estate, report: &Report) -> Result<(), Trouble
         ended.as_second(),
         estate.run
     );
-    let plain = serde_json::to_vec(report).unwrap_or_default();
-    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
-    let sealed = sealed::seal(&key, &name, &plain)?;
-    match estate.s3.put(&name, sealed, Condition::Absent).await? {
+    match write(estate, &name, report, Condition::Absent).await? {
         Put::Done { .. } => Ok(()),
         other => Err(sealed::problem(&name, &format!("the bucket answered {other:?}")).into()),
     }
@@ -48,12 +71,9 @@ pub async fn last_report(estate: &Estate) -> Result<Option<Kept>, Trouble> {
     let folder = folder(estate, &found.record.generation);
     let names = estate.s3.list(&folder).await?.into_iter().map(|entry| entry.key);
     let Some(name) = names.max() else { return Ok(None) };
-    let Some(object) = estate.s3.get(&name).await? else {
+    let Some(report) = read(estate, &name).await? else {
         return Ok(None);
     };
-    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
-    let plain = sealed::open(&key, &name, &object.bytes)?;
-    let report = serde_json::from_slice(&plain).map_err(|e| sealed::problem(&name, &e.to_string()))?;
     let ended = name
         .strip_prefix(&folder)
         .and_then(|rest| rest.split('-').next()?.parse().ok())

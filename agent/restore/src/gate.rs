@@ -14,6 +14,7 @@ use crate::{RestoreError, ledger};
 /// The gate's name on a pod, and the label that exempts our own restore pods.
 pub const GATE: &str = "skykeep.dev/restore";
 const POLICY: &str = "skykeep-restore-gate";
+const CLAIM_POLICY: &str = "skykeep-claim-gate";
 const MANAGER: &str = "skykeep";
 /// A claim that never exists: asking about it (dry run) shows whether the policy is in force.
 const PROBE: (&str, &str) = (ledger::NAMESPACE, "skykeep-probe");
@@ -24,7 +25,7 @@ pub async fn close(client: &Client, claims: &[(String, String)], deadline: Deadl
     let mut all = claims.to_vec();
     all.push((PROBE.0.to_owned(), PROBE.1.to_owned()));
     ledger::open(client, &all).await?;
-    for object in [policy(), binding()] {
+    for object in [policy(), binding(), claim_policy(), claim_binding()] {
         apply(client, &object).await?;
     }
     poll(
@@ -106,6 +107,26 @@ pub async fn lift_for_good(
     Ok(lifted)
 }
 
+/// Waits until the API servers hold new pods of this claim. Several answers in a row, because each has its own view.
+pub async fn wait_closed(client: &Client, namespace: &str, claim: &str, deadline: Deadline) -> Result<(), Trouble> {
+    let mut held = 0;
+    while held < 6 {
+        if deadline.passed() {
+            return Err(RestoreError::GateStays {
+                claim: format!("{namespace}/{claim}"),
+            }
+            .into());
+        }
+        held = if is_gated(client, namespace, claim).await? {
+            held + 1
+        } else {
+            0
+        };
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    }
+    Ok(())
+}
+
 /// Asks the API server, by a dry run, whether a pod that mounts this claim would be held.
 async fn is_gated(client: &Client, namespace: &str, claim: &str) -> Result<bool, RestoreError> {
     let pods: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &core("Pod", "pods"));
@@ -185,6 +206,40 @@ fn binding() -> Value {
     })
 }
 
+/// Keeps a claim that has its treasure back from being made anew: a re-created namespace or a deleted claim would give its
+/// application an empty volume, and nobody would notice. It stays closed until the treasure is restored again on purpose.
+fn claim_policy() -> Value {
+    let known = "params.data[?(object.metadata.namespace + '.' + object.metadata.name)].orValue('') == 'done'";
+    let message = "'the treasure of ' + object.metadata.namespace + '/' + object.metadata.name + ' was restored before and its \
+        claim is gone: an empty one is not made in its place. Restore it again with: skykeep restore NAME --again NAME'";
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": CLAIM_POLICY},
+        "spec": {
+            "failurePolicy": "Fail",
+            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+            "matchConstraints": {"resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["persistentvolumeclaims"]},
+            ]},
+            "validations": [{"expression": format!("!({known})"), "messageExpression": message}],
+        },
+    })
+}
+
+fn claim_binding() -> Value {
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": CLAIM_POLICY},
+        "spec": {
+            "policyName": CLAIM_POLICY,
+            "validationActions": ["Deny"],
+            "paramRef": {"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": "Deny"},
+        },
+    })
+}
+
 /// Applies one object, server side, as the field manager `skykeep`.
 pub(crate) async fn apply(client: &Client, value: &Value) -> Result<(), RestoreError> {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
@@ -192,6 +247,7 @@ pub(crate) async fn apply(client: &Client, value: &Value) -> Result<(), RestoreE
     let kind = text("/kind");
     let plural = match kind {
         "MutatingAdmissionPolicy" => "mutatingadmissionpolicies".to_owned(),
+        "ValidatingAdmissionPolicy" => "validatingadmissionpolicies".to_owned(),
         other => format!("{}s", other.to_lowercase()),
     };
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), &plural);

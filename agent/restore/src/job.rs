@@ -48,6 +48,9 @@ pub struct JobSpec {
     pub snapshot: String,
     /// Path inside the snapshot that becomes the root of the claim.
     pub path: String,
+    /// Whether what the claim holds goes first: a second restore that its owner asked for by name.
+    #[serde(default)]
+    pub replace: bool,
 }
 
 impl JobSpec {
@@ -152,6 +155,9 @@ pub(crate) fn restore_in(
 ) -> Result<Outcome, RestoreError> {
     let found = find(store, password, spec, report.clone())?;
     let seen = survey(&found)?;
+    if spec.replace {
+        target::empty(target)?;
+    }
     target::make_ready(target, &seen)?;
     write(&found, &seen, target)?;
     target::finish(target, &found.node, &seen)?;

@@ -75,8 +75,13 @@ pub(crate) async fn open(client: &Client, claims: &[(String, String)]) -> Result
 }
 
 /// Writes that a claim has its treasure back.
-pub(crate) async fn mark_done(client: &Client, namespace: &str, claim: &str) -> Result<(), RestoreError> {
+pub async fn mark_done(client: &Client, namespace: &str, claim: &str) -> Result<(), RestoreError> {
     write(client, &BTreeMap::from([(key(namespace, claim), "done".to_owned())])).await
+}
+
+/// Writes that a claim waits for its treasure again: new pods that mount it are held from now on.
+pub async fn reopen(client: &Client, namespace: &str, claim: &str) -> Result<(), RestoreError> {
+    write(client, &BTreeMap::from([(key(namespace, claim), "pending".to_owned())])).await
 }
 
 fn missing(known: Option<&BTreeMap<String, String>>, claims: &[(String, String)]) -> BTreeMap<String, String> {

@@ -73,6 +73,63 @@ pub async fn restore(
     Ok(Done::Now(outcome))
 }
 
+/// The claim's uid; `None` when there is no such claim. A claim that was deleted and made anew has another one.
+pub async fn claim_uid(client: &Client, namespace: &str, claim: &str) -> Result<Option<String>, RestoreError> {
+    let claims: Api<DynamicObject> = Api::namespaced_with(
+        client.clone(),
+        namespace,
+        &core("PersistentVolumeClaim", "persistentvolumeclaims"),
+    );
+    let found = claims.get_opt(claim).await;
+    let found = found.map_err(|e| RestoreError::kube("look for the claim", &e))?;
+    Ok(found.and_then(|c| c.metadata.uid))
+}
+
+/// Makes a claim ready for a second restore: the ledger says `pending`, the first restore's job goes, and every pod that
+/// mounts the claim is ended, so that whoever comes after it is held by the gate.
+pub async fn again(client: &Client, order: &Order<'_>, deadline: Deadline, progress: &Progress) -> Result<(), Trouble> {
+    let (namespace, claim) = (order.namespace, order.claim);
+    ledger::reopen(client, namespace, claim).await?;
+    gate::wait_closed(client, namespace, claim, deadline).await?;
+    remove_job(client, order).await?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    poll(
+        &format!("the pods that mount {namespace}/{claim} to end"),
+        deadline,
+        Duration::from_secs(1),
+        || async {
+            let all = pods.list(&ListParams::default()).await;
+            let all = all.map_err(|e| RestoreError::kube("list pods", &e))?;
+            let running: Vec<&Pod> = all.iter().filter(|p| mounts(p, claim) && !is_held(p)).collect();
+            for pod in running.iter().filter(|p| p.metadata.deletion_timestamp.is_none()) {
+                let name = pod.metadata.name.clone().unwrap_or_default();
+                progress.note(format!("pod {name} is ended: its volume is restored again"));
+                match pods.delete(&name, &DeleteParams::default()).await {
+                    Ok(_) => {}
+                    Err(kube::Error::Api(e)) if e.code == 404 => {}
+                    Err(e) => return Err(RestoreError::kube("end a pod", &e).into()),
+                }
+            }
+            Ok(match running.len() {
+                0 => Look::Ready(()),
+                n => Look::NotYet(format!("{n} still run")),
+            })
+        },
+    )
+    .await
+}
+
+fn mounts(pod: &Pod, claim: &str) -> bool {
+    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+    let mut claims = volumes.filter_map(|v| v.persistent_volume_claim.as_ref());
+    claims.any(|c| c.claim_name == claim)
+}
+
+fn is_held(pod: &Pod) -> bool {
+    let gates = pod.spec.iter().flat_map(|s| s.scheduling_gates.iter().flatten());
+    gates.into_iter().any(|g| g.name == GATE)
+}
+
 async fn wait_for_claim(client: &Client, namespace: &str, claim: &str, deadline: Deadline) -> Result<(), Trouble> {
     let claims: Api<DynamicObject> = Api::namespaced_with(
         client.clone(),
@@ -111,31 +168,37 @@ async fn start(client: &Client, order: &Order<'_>) -> Result<String, Trouble> {
         if !has_condition(&old.data, "Failed") {
             return Ok(name);
         }
-        let _ = jobs
-            .delete(&name, &DeleteParams::foreground())
-            .await
-            .map_err(|e| RestoreError::kube("take away the failed restore job", &e))?;
-        poll(
-            "the failed restore job to go away",
-            Deadline::after(Duration::from_secs(60)),
-            Duration::from_millis(500),
-            || async {
-                match jobs
-                    .get_opt(&name)
-                    .await
-                    .map_err(|e| RestoreError::kube("look for the restore job", &e))?
-                {
-                    None => Ok(Look::Ready(())),
-                    Some(_) => Ok(Look::NotYet("it is still there".into())),
-                }
-            },
-        )
-        .await?;
+        remove_job(client, order).await?;
     }
     for object in [secret(order, &name)?, config(order, &name)?, job(order, &name)] {
         apply(client, &object).await?;
     }
     Ok(name)
+}
+
+/// Takes the treasure's job away, if there is one, with its pods.
+async fn remove_job(client: &Client, order: &Order<'_>) -> Result<(), Trouble> {
+    let name = format!("skykeep-restore-{}", order.name);
+    let jobs = jobs(client, order.namespace);
+    match jobs.delete(&name, &DeleteParams::foreground()).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(e)) if e.code == 404 => return Ok(()),
+        Err(e) => return Err(RestoreError::kube("take away the old restore job", &e).into()),
+    }
+    poll(
+        "the old restore job to go away",
+        Deadline::after(Duration::from_secs(60)),
+        Duration::from_millis(500),
+        || async {
+            let found = jobs.get_opt(&name).await;
+            let found = found.map_err(|e| RestoreError::kube("look for the restore job", &e))?;
+            Ok(match found {
+                None => Look::Ready(()),
+                Some(_) => Look::NotYet("it is still there".into()),
+            })
+        },
+    )
+    .await
 }
 
 fn has_condition(job: &Value, kind: &str) -> bool {

@@ -22,6 +22,24 @@ fn refused(path: &Path, e: impl std::fmt::Display) -> RestoreError {
     }
 }
 
+/// Takes away everything that the target holds, for a restore that replaces it. Links are not followed.
+pub(crate) fn empty(target: &Path) -> Result<(), RestoreError> {
+    for entry in fs::read_dir(target).map_err(|e| refused(target, e))? {
+        let entry = entry.map_err(|e| refused(target, e))?;
+        let path = entry.path();
+        if entry.file_name() == LOST_AND_FOUND {
+            continue;
+        }
+        let gone = match entry.file_type() {
+            Ok(kind) if kind.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(e) => Err(e),
+        };
+        gone.map_err(|e| refused(&path, e))?;
+    }
+    Ok(())
+}
+
 /// Makes sure that the target holds nothing but (parts of) what is to be restored: nobody's data is overwritten, and
 /// nothing strange is left among the treasure. Second names of hard links go, because they are made anew.
 pub(crate) fn make_ready(target: &Path, seen: &Survey) -> Result<(), RestoreError> {

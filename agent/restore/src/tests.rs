@@ -83,6 +83,7 @@ fn spec() -> JobSpec {
         endpoint: None,
         snapshot: "latest".into(),
         path: "/srv/site".into(),
+        replace: false,
     }
 }
 
@@ -423,4 +424,29 @@ fn the_log_of_a_job_is_understood() {
     assert_eq!(crate::job::last_bytes_in(&log), Some((5, 9)));
     assert_eq!(Outcome::last_in(&log).unwrap().bytes, 2);
     assert_eq!(Outcome::last_in("{\"progress\":{\"done\":1,\"total\":9}}"), None);
+}
+
+#[test]
+fn a_restore_that_replaces_leaves_nothing_of_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    if !may_chown(folder.path()) {
+        return;
+    }
+    let newer = folder.path().join("written-since");
+    fs::write(&newer, "newer").unwrap();
+    fs::create_dir(folder.path().join("lost+found")).unwrap();
+    let error = restore(&Memory::fixture(), &spec(), folder.path()).unwrap_err();
+    assert!(matches!(error, RestoreError::Occupied { .. }), "{error:?}");
+    let replace = JobSpec {
+        replace: true,
+        ..spec()
+    };
+    let nowhere = JobSpec {
+        path: "/nowhere".into(),
+        ..replace.clone()
+    };
+    restore(&Memory::fixture(), &nowhere, folder.path()).unwrap_err();
+    assert!(newer.exists(), "nothing goes before the backup was found");
+    restore(&Memory::fixture(), &replace, folder.path()).unwrap();
+    assert!(!newer.exists() && folder.path().join("index.html").exists());
 }

@@ -66,7 +66,7 @@ pub fn make(tree: &Path, folder: PathBuf, impatient: bool) -> Result<Owner> {
     for path in ["infisical/client-id", "infisical/client-secret"] {
         let secret = hex::encode(random::<24>()?);
         needles.add(path, secret.as_bytes())?;
-        vault.put(path, Secret::from_string(secret), "")?;
+        vault.put(path, Secret::from_string(secret), "", None)?;
     }
     let file = vault.seal()?;
     let (slot, data) = keys_of(&file).context("the keys of the vault")?;

@@ -35,6 +35,20 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
     steps
 }
 
+/// The one step of a second restore.
+pub(super) fn again(index: usize, name: &str) -> Step<Estate> {
+    let title = format!("`{name}` once more");
+    step("restore.again", &title, &["cluster.nodes"], (60, 3600), move |e, p| {
+        again_(e, p, index)
+    })
+    .once()
+}
+
+async fn again_(estate: Arc<Estate>, progress: Progress, index: usize) -> Result<String, Trouble> {
+    estate.lease.get()?.renew(None).await?;
+    treasure::restore_again(&estate, index, &progress).await
+}
+
 async fn gates(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     treasure::close_gates(&estate).await
 }

@@ -30,7 +30,7 @@ pub(super) async fn open(owner: &Owner) -> Result<Arc<Estate>, Trouble> {
     Ok(Arc::new(Estate::open(part, vault).await?))
 }
 
-fn speak(owner: &Owner) -> (Progress, tokio::task::JoinHandle<()>) {
+pub(super) fn speak(owner: &Owner) -> (Progress, tokio::task::JoinHandle<()>) {
     let (progress, events) = Progress::channel("skykeep");
     (progress, tokio::spawn(lines::print(events, owner.output)))
 }

@@ -6,6 +6,7 @@ mod dns;
 mod expiry;
 mod lint;
 mod lock;
+mod restore;
 mod stick;
 mod upstream;
 mod vault;
@@ -84,6 +85,8 @@ enum Command {
     },
     /// Lint a Flux repository: what would fail, lose data or lose time; changes nothing
     Lint(lint::LintArgs),
+    /// Show what came back of a treasure, or bring it back once more on purpose
+    Restore(restore::RestoreArgs),
     /// The castle's names: put them back
     #[command(subcommand)]
     Dns(dns::DnsCommand),
@@ -146,6 +149,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
         Command::Vault(command) => vault::run(command).await,
         Command::Stick(command) => stick::run(command),
         Command::Lock(args) => lock::run(args).await,
+        Command::Restore(args) => restore::run(args).await,
         Command::Dns(command) => dns::run(command).await,
         Command::Check { owner, within } => check::run(&owner, within),
         Command::Lint(args) => lint::run(args).await,
