@@ -19,6 +19,18 @@ pub(crate) fn write(socket: &Path, physical: u64, bytes: &[u8]) -> Result<()> {
 /// One packet of the remote protocol, which must be answered with OK.
 fn command(line: &mut UnixStream, text: &str) -> Result<()> {
     line.write_all(packet(text).as_bytes())?;
+    loop {
+        let answer = answer(line)?;
+        // Being connected stops the guest, which is told in between.
+        if answer.contains("$T") {
+            continue;
+        }
+        ensure!(answer.contains("$OK#"), "the debugger port says {answer} to {text}");
+        return Ok(());
+    }
+}
+
+fn answer(line: &mut UnixStream) -> Result<String> {
     let mut heard = Vec::new();
     while !heard.windows(3).any(|end| matches!(end, [b'#', _, _])) {
         let mut byte = [0];
@@ -27,9 +39,7 @@ fn command(line: &mut UnixStream, text: &str) -> Result<()> {
         heard.extend(byte);
     }
     line.write_all(b"+")?;
-    let answer = String::from_utf8_lossy(&heard);
-    ensure!(answer.contains("$OK#"), "the debugger port says {answer} to {text}");
-    Ok(())
+    Ok(String::from_utf8_lossy(&heard).into_owned())
 }
 
 fn packet(text: &str) -> String {
