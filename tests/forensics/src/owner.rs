@@ -163,3 +163,18 @@ pub fn change_boot_options(stick: &Path, from: &str, to: &str) -> Result<()> {
     fs::write(stick, bytes)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vaults_keys_are_told_from_its_file_and_every_secret_is_a_needle() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folder = std::env::temp_dir().join(format!("forensics-owner-{}", std::process::id()));
+        let owner = make(&tree, folder.clone(), false).unwrap();
+        assert!(owner.needles.len() > 1000);
+        skykeep_core::owner::OwnersPart::read(&folder).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
