@@ -189,14 +189,14 @@ pub fn refuses_an_open_kernel(places: &Places, verdicts: &mut Vec<Verdict>) -> R
     for (from, to) in [
         ("init_on_free=1", "init_on_free=0"),
         ("lockdown=confidentiality", "lockdown=integrity n=one"),
-        (" nohibernate ", " n0hibernate "),
+        ("init_on_alloc=1", "init_on_alloc=0"),
     ] {
         owner::change_boot_options(&stick, from, to)?;
     }
     let mut machine = Laptop::start(laptop(&work, stick))?;
     machine.wait_for("[r] start again", LONG)?;
     let text = machine.console_text();
-    for gap in ["init_on_free", "lockdown is not", "hibernate"] {
+    for gap in ["(init_on_free)", "(init_on_alloc)", "lockdown is not"] {
         verdicts.push(Verdict::say(
             text.contains(gap),
             format!("the open kernel is refused for `{gap}`"),
