@@ -232,7 +232,8 @@ fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String
 /// Waits until the console has said this; false when the laptop's part ended without it.
 async fn until_console(console: &Path, word: &str, ended: impl Fn() -> bool) -> bool {
     while !ended() {
-        if std::fs::read_to_string(console).is_ok_and(|text| text.contains(word)) {
+        // A serial line carries bytes, not always UTF-8.
+        if std::fs::read(console).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(word)) {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -241,7 +242,8 @@ async fn until_console(console: &Path, word: &str, ended: impl Fn() -> bool) -> 
 }
 
 fn tail(file: &Path, lines: usize) -> String {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let bytes = std::fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
