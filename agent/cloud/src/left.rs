@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::Thing;
 
-/// What a kind of thing costs while it stands, in US dollars, from AWS's public price lists of November 2025 for the usual regions
-/// (machines: t3.large to m6i.xlarge). A span, because regions and sizes differ; what is not here is free.
+/// What a kind of thing costs while it stands, in US dollars: orders of magnitude for the usual regions (machines: t3.large to
+/// m6i.xlarge), written down without a price list at hand, so that a person sees what is dear. What is not here is free.
 const COSTS: [(&str, &str); 4] = [
     ("instance", "about 0.08 to 0.25 $ an hour each"),
     ("load-balancer", "about 0.02 to 0.03 $ an hour and its traffic"),
