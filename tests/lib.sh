@@ -8,8 +8,10 @@ mkdir -p "$SKYKEEP_CACHE"
 [ ! -e "$SKYKEEP_CACHE/go-1.26.6/go-bin/go" ] || export PATH="$SKYKEEP_CACHE/go-1.26.6/go-bin:$PATH"
 target=$CARGO_TARGET_DIR/x86_64-unknown-linux-gnu/debug
 budget_table=()
-# The whole of a run, seconds: cold, on two cores. Enforced as well as each stage's own.
-total=4500
+# The whole of a run, seconds, on two cores: cold it should stay below the aim; beyond the total it is ended, because nobody waits longer
+# than 90 minutes. Enforced as well as each stage's own.
+aim=4500
+total=5100
 
 # stage NAME SECONDS COMMAND...: runs a command within a budget; a stage over its budget fails.
 stage() {
@@ -33,4 +35,5 @@ budgets() {
   printf '\nBudgets:\n'
   printf '  %s\n' "${budget_table[@]}"
   printf '  %-34s %6s s of %6s s\n' "all of it" "$SECONDS" "$total"
+  [ "$SECONDS" -le "$aim" ] || printf '  OVER THE AIM of %s s: something must become quicker or leave this run\n' "$aim"
 }
