@@ -46,27 +46,14 @@ pub fn plan_nodes(aws: &Aws) -> Vec<PlannedNode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skykeep_core::castle::{NodeGroup, SecretRef};
+    use skykeep_core::castle::Castle;
 
     fn aws(cps: u8, workers: u8) -> Aws {
-        let group = |count| NodeGroup {
-            count,
-            instance_type: "t3.large".into(),
-            alternatives: Vec::new(),
-            disk_gib: 20,
-        };
-        Aws {
-            region: "eu-central-1".into(),
-            access_key_id: SecretRef::Vault("a".into()),
-            secret_access_key: SecretRef::Vault("b".into()),
-            session_token: None,
-            assume_role: None,
-            vpc_cidr: "10.42.0.0/16".parse().unwrap(),
-            zones: ["a", "b", "c"].map(|z| format!("eu-central-1{z}")).to_vec(),
-            image: "ami-1".into(),
-            control_planes: group(cps),
-            workers: group(workers),
-        }
+        let example = Castle::parse(include_str!("../../../tests/castle/castle.yaml")).unwrap();
+        let mut aws = example.cloud.aws;
+        aws.control_planes.count = cps;
+        aws.workers.count = workers;
+        aws
     }
 
     #[test]

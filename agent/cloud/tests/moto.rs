@@ -9,30 +9,17 @@ use skykeep_aws::Credentials;
 use skykeep_cloud::{AwsCloud, Cloud, plan_nodes};
 use skykeep_core::{
     Deadline, Generation, Progress, Secret, Tags,
-    castle::{Aws, EntryPort, NodeGroup, SecretRef},
+    castle::{Aws, Castle, EntryPort},
     http::Trust,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs moto_server: tests/moto.sh"]
 async fn a_castle_is_built_and_destroyed_at_moto() {
-    let group = |count| NodeGroup {
-        count,
-        instance_type: "t3.large".into(),
-        alternatives: Vec::new(),
-        disk_gib: 20,
-    };
+    let example = Castle::parse(include_str!("../../../tests/castle/castle.yaml")).unwrap();
     let aws = Aws {
-        region: "eu-central-1".into(),
-        access_key_id: SecretRef::Vault("a".into()),
-        secret_access_key: SecretRef::Vault("b".into()),
-        session_token: None,
-        assume_role: None,
-        vpc_cidr: "10.42.0.0/16".parse().unwrap(),
-        zones: ["a", "b", "c"].map(|z| format!("eu-central-1{z}")).to_vec(),
         image: std::env::var("MOTO_IMAGE").unwrap(),
-        control_planes: group(3),
-        workers: group(2),
+        ..example.cloud.aws
     };
     let tls = Trust::public().tls().unwrap();
     let http = reqwest::Client::builder()

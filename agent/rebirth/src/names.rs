@@ -79,10 +79,7 @@ pub(crate) async fn before(estate: &Estate, generation: &Generation) -> Result<O
 /// Keeps how the names will stand when the cutover is done.
 pub(crate) async fn keep_after(estate: &Estate, zones: Vec<Names>) -> Result<(), Trouble> {
     let name = object(estate, AFTER, estate.generation.get()?);
-    match records::write(estate, &name, &Kept::new(zones), Condition::Always).await? {
-        Put::Done { .. } => Ok(()),
-        other => Err(sealed::problem(&name, &format!("the bucket answered {other:?}")).into()),
-    }
+    records::must_write(estate, &name, &Kept::new(zones), Condition::Always).await
 }
 
 /// How an earlier cutover of this generation meant to leave the names.
@@ -114,7 +111,7 @@ pub async fn keep_again(estate: &Estate) -> Result<Vec<String>, Trouble> {
     let deadline = Deadline::after(WAIT);
     let (lease, _) = estate.taker().take(deadline, &Progress::silent()).await?;
     let name = object(estate, BEFORE, &record.generation);
-    let written = records::write(estate, &name, &kept, Condition::Always).await;
+    let written = records::must_write(estate, &name, &kept, Condition::Always).await;
     let released = lease.release(None).await;
     written.and(released.map(|()| lines))
 }

@@ -22,8 +22,7 @@ pub(crate) async fn read<T: DeserializeOwned>(estate: &Estate, name: &str) -> Re
     let Some(object) = estate.s3.get(name).await? else {
         return Ok(None);
     };
-    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
-    let plain = sealed::open(&key, name, &object.bytes)?;
+    let plain = sealed::open(&estate.journal_key(), name, &object.bytes)?;
     let value = serde_json::from_slice(&plain).map_err(|e| sealed::problem(name, &e.to_string()))?;
     Ok(Some(value))
 }
@@ -36,11 +35,21 @@ pub(crate) async fn write(
     condition: Condition<'_>,
 ) -> Result<Put, Trouble> {
     let plain = serde_json::to_vec(value).map_err(|e| sealed::problem(name, &e.to_string()))?;
-    let key = skykeep_vault::derive_lasting(estate.vault.root(), "journal");
-    Ok(estate
-        .s3
-        .put(name, sealed::seal(&key, name, &plain)?, condition)
-        .await?)
+    let sealed = sealed::seal(&estate.journal_key(), name, &plain)?;
+    Ok(estate.s3.put(name, sealed, condition).await?)
+}
+
+/// Seals an object into the state bucket; a bucket that does not take it is an error.
+pub(crate) async fn must_write(
+    estate: &Estate,
+    name: &str,
+    value: &impl Serialize,
+    condition: Condition<'_>,
+) -> Result<(), Trouble> {
+    match write(estate, name, value, condition).await? {
+        Put::Done { .. } => Ok(()),
+        other => Err(sealed::problem(name, &format!("the bucket answered {other:?}")).into()),
+    }
 }
 
 fn folder(estate: &Estate, generation: &skykeep_core::Generation) -> String {
@@ -57,10 +66,7 @@ pub(crate) async fn keep(estate: &Estate, report: &Report) -> Result<(), Trouble
         ended.as_second(),
         estate.run
     );
-    match write(estate, &name, report, Condition::Absent).await? {
-        Put::Done { .. } => Ok(()),
-        other => Err(sealed::problem(&name, &format!("the bucket answered {other:?}")).into()),
-    }
+    must_write(estate, &name, report, Condition::Absent).await
 }
 
 /// The newest report of the castle's present generation, if there is one. Changes nothing.

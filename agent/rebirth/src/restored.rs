@@ -2,10 +2,10 @@
 //! lives in the cluster and can be lost with it; together they keep a treasure from being restored over newer data.
 
 use serde::{Deserialize, Serialize};
-use skykeep_aws::{Condition, Put};
+use skykeep_aws::Condition;
 use skykeep_core::{Explained, Generation, Trouble};
 
-use crate::{estate::Estate, lease, records, sealed};
+use crate::{estate::Estate, lease, records};
 
 /// A treasure that came back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,10 +74,7 @@ pub(crate) async fn read(estate: &Estate, treasure: &str) -> Result<Option<Resto
 
 pub(crate) async fn write(estate: &Estate, entry: &Restored) -> Result<(), Trouble> {
     let name = name(estate, estate.generation.get()?, &entry.treasure);
-    match records::write(estate, &name, entry, Condition::Always).await? {
-        Put::Done { .. } => Ok(()),
-        other => Err(sealed::problem(&name, &format!("the bucket answered {other:?}")).into()),
-    }
+    records::must_write(estate, &name, entry, Condition::Always).await
 }
 
 pub(crate) async fn forget(estate: &Estate, treasure: &str) -> Result<(), Trouble> {

@@ -1,7 +1,7 @@
 //! What a network needs to start machines by HTTP: a server for the folder, and UEFI variables with its address.
 
-use crate::media::run;
 use anyhow::{Context, Result, bail};
+use lab_laptop::run;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,6 +1,7 @@
 //! The media of one build, made by the image scripts the way an owner would make them.
 
 use anyhow::{Context, Result, ensure};
+use lab_laptop::run;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::symlink;
@@ -172,15 +173,4 @@ fn fat_stick(iso: &Path, out: &Path, work: &Path) -> Result<()> {
     run(Command::new("chmod").args(["-R", "u+w"]).arg(&tree))?;
     fs::remove_dir_all(&tree)?;
     fs::remove_file(&part).context("the partition's file")
-}
-
-/// Runs a program that must succeed.
-pub fn run(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("starting {command:?}"))?;
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
 }

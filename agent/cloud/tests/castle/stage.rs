@@ -7,7 +7,7 @@ use skykeep_aws::Credentials;
 use skykeep_cloud::{AwsCloud, Cloud, CloudError, plan_nodes};
 use skykeep_core::{
     Deadline, Generation, Progress, Secret, Tags,
-    castle::{Aws, EntryPort, NodeGroup, SecretRef},
+    castle::{Aws, Castle, EntryPort},
     http::Trust,
 };
 
@@ -31,24 +31,12 @@ pub struct Stage {
     pub aws: Aws,
 }
 
+/// The example castle's cloud, with the one image that the double has.
 pub fn castle() -> Aws {
-    let group = |count| NodeGroup {
-        count,
-        instance_type: "t3.large".into(),
-        alternatives: Vec::new(),
-        disk_gib: 20,
-    };
+    let example = Castle::parse(include_str!("../../../../tests/castle/castle.yaml")).unwrap();
     Aws {
-        region: "eu-central-1".into(),
-        access_key_id: SecretRef::Vault("a".into()),
-        secret_access_key: SecretRef::Vault("b".into()),
-        session_token: None,
-        assume_role: None,
-        vpc_cidr: "10.42.0.0/16".parse().unwrap(),
-        zones: ["a", "b", "c"].map(|z| format!("eu-central-1{z}")).to_vec(),
         image: lab_ec2::IMAGE.into(),
-        control_planes: group(3),
-        workers: group(2),
+        ..example.cloud.aws
     }
 }
 

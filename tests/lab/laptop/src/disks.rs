@@ -49,7 +49,7 @@ fn fat(config: &Config, path: &Path, script: &str) -> Result<()> {
 }
 
 /// Runs a program that must succeed.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("starting {command:?}"))?;
     ensure!(
         output.status.success(),

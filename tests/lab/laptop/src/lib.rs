@@ -29,6 +29,7 @@ mod qmp;
 mod tempting;
 
 pub use config::{Config, Firmware, HostDisks, Medium, Network};
+pub use disks::run;
 pub use dump::{count_in_file, physical_address};
 pub use laptop::Laptop;
 pub use proofs::{DiskProof, Proofs};
