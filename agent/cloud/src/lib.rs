@@ -6,14 +6,14 @@
 
 mod aws;
 mod console;
+pub mod cost;
 mod error;
-mod left;
 mod plan;
 mod types;
 
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
-use skykeep_core::{Deadline, Progress, castle::EntryPort};
+use skykeep_core::{Deadline, Generation, Progress, castle::EntryPort};
 
 pub use aws::AwsCloud;
 pub use error::CloudError;
@@ -53,6 +53,9 @@ pub trait Cloud: Send + Sync {
     async fn nodes_running(&self, nodes: &[Instance], deadline: Deadline, progress: &Progress)
     -> Result<Vec<Instance>>;
 
+    /// Ends one node and waits until its address is free for another. A node that has ended already is fine.
+    async fn end_node(&self, node: &Instance, deadline: Deadline, progress: &Progress) -> Result<()>;
+
     /// The last `lines` lines that a node printed on its console, also after its end; fewer, or none, when it printed less.
     /// Fit for a terminal: no control characters. It may lag some seconds (old machine kinds: minutes) behind the node.
     async fn console(&self, node: &Instance, lines: usize) -> Result<Vec<String>>;
@@ -65,6 +68,10 @@ pub trait Cloud: Send + Sync {
 
     /// Everything that carries this generation's tags.
     async fn inventory(&self) -> Result<Vec<Thing>>;
+
+    /// Generations of this castle that something here carries the tags of, this one or not, the oldest first. One whose last machines
+    /// ended within the hour may still be among them.
+    async fn generations(&self) -> Result<Vec<Generation>>;
 
     /// Removes everything that carries this generation's tags, and waits until it is gone.
     async fn destroy(&self, deadline: Deadline, progress: &Progress) -> Result<()>;

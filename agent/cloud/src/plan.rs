@@ -9,6 +9,8 @@ use crate::{PlannedNode, Role};
 const FIRST_CONTROL_PLANE: u32 = 10;
 /// So that more control planes never move a worker.
 const FIRST_WORKER: u32 = 20;
+/// Fixed public addresses of the entry at most: more make it no safer and cost money.
+pub(crate) const ENTRY_ADDRESSES: usize = 3;
 
 /// The range of the zone with this index: the network is cut into sixteen equal parts.
 pub fn subnet_of(vpc: Ipv4Net, zone_index: usize) -> Ipv4Net {

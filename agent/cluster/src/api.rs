@@ -6,7 +6,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc,
+        Arc, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -36,8 +36,31 @@ use crate::{API_NAME, API_PORT, ClusterError, pki::AdminIdentity};
 
 const EVERY: Duration = Duration::from_millis(500);
 
+/// Where the API answers. Shared: a client goes to new addresses as soon as they are set.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses(Arc<RwLock<Vec<Ipv4Addr>>>);
+
+impl Addresses {
+    /// These addresses.
+    pub fn of(addresses: Vec<Ipv4Addr>) -> Self {
+        Addresses(Arc::new(RwLock::new(addresses)))
+    }
+
+    /// These from now on.
+    pub fn set(&self, addresses: Vec<Ipv4Addr>) {
+        if let Ok(mut now) = self.0.write() {
+            *now = addresses;
+        }
+    }
+
+    /// As they are now.
+    pub fn now(&self) -> Vec<Ipv4Addr> {
+        self.0.read().map(|now| now.clone()).unwrap_or_default()
+    }
+}
+
 /// A client for the API at these addresses. Nothing is sent yet.
-pub fn client(addresses: &[Ipv4Addr], identity: &AdminIdentity) -> Result<Client, ClusterError> {
+pub fn client(addresses: &Addresses, identity: &AdminIdentity) -> Result<Client, ClusterError> {
     // Somebody has to choose for the whole process; losing the race is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let fault = |why: String| Explained {
@@ -76,7 +99,7 @@ pub fn client(addresses: &[Ipv4Addr], identity: &AdminIdentity) -> Result<Client
 
 /// Answers every name with our addresses; each call begins one further, so that a peer that accepts but does not serve is passed over.
 fn in_turn(
-    addresses: &[Ipv4Addr],
+    addresses: &Addresses,
 ) -> impl tower::Service<
     Name,
     Response = std::vec::IntoIter<SocketAddr>,
@@ -85,10 +108,14 @@ fn in_turn(
 > + Clone
 + Send
 + use<> {
-    let addresses: Vec<SocketAddr> = addresses.iter().map(|a| SocketAddr::from((*a, API_PORT))).collect();
+    let addresses = addresses.clone();
     let turn = Arc::new(AtomicUsize::new(0));
     service_fn(move |_: Name| -> BoxFuture<'static, _> {
-        let mut addresses = addresses.clone();
+        let mut addresses: Vec<_> = addresses
+            .now()
+            .into_iter()
+            .map(|a| SocketAddr::from((a, API_PORT)))
+            .collect();
         let start = turn.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
         addresses.rotate_left(start);
         Box::pin(ready(Ok(addresses.into_iter())))
@@ -97,7 +124,7 @@ fn in_turn(
 
 /// Waits until one API server behind these addresses is ready, and gives back a client that knows them all.
 pub async fn connect(
-    addresses: &[Ipv4Addr],
+    addresses: &Addresses,
     identity: &AdminIdentity,
     deadline: Deadline,
 ) -> Result<Client, ClusterError> {
@@ -131,7 +158,7 @@ pub async fn wait_quorum(
     deadline: Deadline,
 ) -> Result<(), ClusterError> {
     let each = addresses.iter().map(|address| async move {
-        let client = client(&[*address], identity)?;
+        let client = client(&Addresses::of(vec![*address]), identity)?;
         wait_ready(&client, deadline).await
     });
     futures::future::try_join_all(each).await.map(|_| ())
@@ -178,6 +205,14 @@ pub async fn wait_nodes(client: &Client, names: &[String], deadline: Deadline) -
         })
     };
     Ok(poll("the nodes", deadline, EVERY, look).await?)
+}
+
+/// Names of the nodes that have ever joined, ready or not.
+pub async fn registered(client: &Client) -> Result<Vec<String>, ClusterError> {
+    let api: Api<Node> = Api::all(client.clone());
+    let all = ListParams::default();
+    let nodes = api.list(&all).await.map_err(ClusterError::api("listing nodes"))?;
+    Ok(nodes.items.into_iter().filter_map(|n| n.metadata.name).collect())
 }
 
 fn is_ready(node: &Node, name: &str) -> bool {

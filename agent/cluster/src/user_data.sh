@@ -27,6 +27,8 @@ END
     systemctl -q enable skykeep-join.service
 fi
 
+# Who watches the console can now tell a slow machine from a dead one.
+echo 'skykeep: this machine is up and gets its agent'
 agent=/usr/local/bin/skykeep
 right() { echo "{sha256}  $1" | sha256sum -c --status 2>/dev/null; }
 tries=0

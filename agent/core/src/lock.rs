@@ -1,5 +1,7 @@
 //! `castle.lock`: every artifact and image a castle needs, pinned. Made by `skykeep lock`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,21 @@ pub struct Lock {
     pub artifacts: Vec<Artifact>,
     /// Container images with their digests.
     pub images: Vec<Image>,
+    /// What the cloud charges, for `skykeep plan`; nothing else hangs on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
+}
+
+/// A price list, copied from the cloud's by the owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Prices {
+    /// The day it was copied, `2026-11-24`.
+    pub date: String,
+    /// For example `USD`.
+    pub currency: String,
+    /// Millionths of the currency for an hour, by instance type; also `load-balancer`, `public-address` and `disk-gib` (one GiB of disk).
+    pub micros_per_hour: BTreeMap<String, u64>,
 }
 
 /// A file by URL and hash.

@@ -7,12 +7,13 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use kube::Client;
 use skykeep_aws::{Credentials, S3};
 use skykeep_cloud::{AwsCloud, Cloud, Entry, Instance, Network};
-use skykeep_cluster::{Pki, pki::AdminIdentity};
+use skykeep_cluster::{Pki, api::Addresses, pki::AdminIdentity};
 use skykeep_core::{
     Explained, Generation, Secret, Tags, Trouble,
     castle::{Castle, SecretRef},
@@ -98,8 +99,10 @@ pub struct Estate {
     pub launches: std::sync::Mutex<BTreeMap<String, Launch>>,
     /// Nodes as they were launched or adopted.
     pub launched: std::sync::Mutex<Vec<Instance>>,
-    /// Nodes that run, with their public addresses.
-    pub nodes: Slot<Vec<Instance>>,
+    /// Nodes that run, with their public addresses, each with the moment it was first seen running.
+    running: std::sync::Mutex<Vec<(Instance, Instant)>>,
+    /// Public addresses of the control planes that run.
+    pub api_at: Addresses,
     /// The certificate that makes us administrator for a day.
     pub admin: Slot<AdminIdentity>,
     /// The cluster's API.
@@ -155,7 +158,8 @@ impl Estate {
             journal: Slot::named("the journal"),
             launches: std::sync::Mutex::default(),
             launched: std::sync::Mutex::new(Vec::new()),
-            nodes: Slot::named("the running nodes"),
+            running: std::sync::Mutex::default(),
+            api_at: Addresses::default(),
             admin: Slot::named("the administrator's certificate"),
             api: Slot::named("the cluster's API"),
         })
@@ -239,14 +243,25 @@ impl Estate {
             .collect()
     }
 
-    /// Public addresses of the control planes.
-    pub fn api_addresses(&self) -> Result<Vec<Ipv4Addr>, RebirthError> {
-        let nodes = self.nodes.get()?;
-        Ok(nodes
-            .iter()
-            .filter(|n| n.name.starts_with("cp"))
-            .filter_map(|n| n.public_ip)
-            .collect())
+    /// The nodes that run, each with the moment it was first seen running.
+    pub fn running(&self) -> Result<Vec<(Instance, Instant)>, RebirthError> {
+        let running = self.running.lock().map(|r| r.clone()).unwrap_or_default();
+        if running.is_empty() {
+            return Err(RebirthError::NotThere("the running nodes"));
+        }
+        Ok(running)
+    }
+
+    /// These nodes run now; those of the same names before them are gone.
+    pub fn runs(&self, nodes: Vec<Instance>) {
+        let Ok(mut running) = self.running.lock() else { return };
+        let now = Instant::now();
+        running.retain(|(old, _)| nodes.iter().all(|new| new.name != old.name));
+        running.extend(nodes.into_iter().map(|node| (node, now)));
+        running.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        let control_planes = running.iter().filter(|(n, _)| n.name.starts_with("cp"));
+        self.api_at
+            .set(control_planes.filter_map(|(n, _)| n.public_ip).collect());
     }
 }
 

@@ -44,10 +44,6 @@ pub struct Run {
     pub from: String,
     /// When it began, seconds since 1970 by its own clock.
     pub began: i64,
-    /// Steps that ended well, with their seconds.
-    pub done: BTreeMap<String, f64>,
-    /// The step that failed and why, if one did.
-    pub failed: Option<(String, String)>,
 }
 
 impl Entries {

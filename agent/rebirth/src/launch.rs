@@ -25,6 +25,8 @@ pub struct Launch {
     pub user_data: Vec<u8>,
     /// The mark of the sealed plan that this user data leads to.
     pub mark: String,
+    /// Whether this run has begun the attempt: nobody can have launched it before.
+    pub new: bool,
 }
 
 /// Puts the sealed plan of every node into the state bucket, for the attempt that the journal says.
@@ -44,7 +46,7 @@ pub(crate) async fn prepare_all(estate: &Estate) -> Result<(), Trouble> {
         names
             .iter()
             .zip(attempts)
-            .map(|(name, attempt)| seal_plan(estate, name, attempt)),
+            .map(|(name, attempt)| seal_plan(estate, name, attempt, attempt.from == now)),
     )
     .await?;
     Ok(())
@@ -76,15 +78,20 @@ pub(crate) async fn node(estate: &Estate, node: &PlannedNode, progress: &Progres
     }
 }
 
-/// Launches a node again that died after its launch.
-pub(crate) async fn replacement(
-    estate: &Estate,
-    planned: &PlannedNode,
-    progress: &Progress,
-) -> Result<Instance, Trouble> {
-    let (attempt, _) = prepared(estate, &planned.name)?;
-    next_attempt(estate, &planned.name, attempt).await?;
+/// Launches a node again that came to its end after its launch.
+pub(crate) async fn replacement(estate: &Estate, name: &str, progress: &Progress) -> Result<Instance, Trouble> {
+    let nodes = skykeep_cloud::plan_nodes(&estate.castle.cloud.aws);
+    let planned = nodes.iter().find(|node| node.name == name);
+    let planned = planned.ok_or(crate::RebirthError::NotThere("the planned node"))?;
+    let (attempt, _) = prepared(estate, name)?;
+    next_attempt(estate, name, attempt).await?;
     node(estate, planned, progress).await
+}
+
+/// Whether the present attempt at this node was begun by this run.
+pub(crate) fn is_new(estate: &Estate, name: &str) -> bool {
+    let launches = estate.launches.lock();
+    launches.is_ok_and(|launches| launches.get(name).is_some_and(|launch| launch.new))
 }
 
 fn prepared(estate: &Estate, name: &str) -> Result<(u32, Vec<u8>), Trouble> {
@@ -104,11 +111,11 @@ async fn next_attempt(estate: &Estate, name: &str, used_up: u32) -> Result<(), T
         .journal
         .get()?
         .update(|entries| entries.attempt(name, Some(used_up), now, FRESH));
-    seal_plan(estate, name, attempt.await?).await
+    seal_plan(estate, name, attempt.await?, true).await
 }
 
 /// Same root, same generation, same attempt: same bytes, on any laptop.
-async fn seal_plan(estate: &Estate, name: &str, attempt: Attempt) -> Result<(), Trouble> {
+async fn seal_plan(estate: &Estate, name: &str, attempt: Attempt, new: bool) -> Result<(), Trouble> {
     let generation = estate.generation.get()?;
     let derive = |label: &str| estate.derive(generation, label);
     let nodes = estate.planned();
@@ -138,6 +145,7 @@ async fn seal_plan(estate: &Estate, name: &str, attempt: Attempt) -> Result<(), 
                 attempt,
                 user_data: bytes,
                 mark,
+                new,
             },
         );
     }

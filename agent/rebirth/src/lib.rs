@@ -6,11 +6,13 @@
 pub mod engine;
 mod error;
 mod estate;
+mod forecast;
 mod health;
 pub mod journal;
 mod launch;
 pub mod lease;
 mod names;
+mod orphans;
 mod records;
 mod restored;
 mod sealed;
@@ -25,7 +27,9 @@ use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle};
 
 pub use error::RebirthError;
 pub use estate::Estate;
+pub use forecast::{Forecast, forecast};
 pub use names::{Way, WayBack, go_back, keep_again, way_back};
+pub use orphans::{Standing, destroy_orphan, generations};
 pub use records::{Kept, last_report};
 pub use restored::{Restored, restored};
 pub use status::{Status, status};

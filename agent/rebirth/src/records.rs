@@ -1,6 +1,9 @@
 //! Reports of runs, kept sealed in the state bucket: the laptop that ran is gone when somebody asks what happened.
 
-use std::time::SystemTime;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 use skykeep_aws::{Condition, Put};
@@ -67,6 +70,31 @@ pub(crate) async fn keep(estate: &Estate, report: &Report) -> Result<(), Trouble
         estate.run
     );
     must_write(estate, &name, report, Condition::Absent).await
+}
+
+/// How long the last rebirths took that went from nothing to the end in one run, the last one first; `most` at most.
+pub(crate) async fn whole_rebirths(estate: &Estate, most: usize) -> Result<Vec<Duration>, Trouble> {
+    let folder = format!("{}/reports/", estate.castle.name);
+    let names = estate.s3.list(&folder).await?.into_iter().map(|entry| entry.key);
+    // The first report of each generation: what came later went on with what stood.
+    let mut firsts: BTreeMap<String, String> = BTreeMap::new();
+    for name in names {
+        let generation = name.strip_prefix(&folder).and_then(|rest| rest.split('/').next());
+        if let Some(generation) = generation {
+            let first = firsts.entry(generation.to_owned()).or_insert_with(|| name.clone());
+            *first = name.min(first.clone());
+        }
+    }
+    let mut took = Vec::new();
+    for name in firsts.into_values().rev() {
+        if took.len() == most {
+            break;
+        }
+        let report: Option<Report> = read(estate, &name).await?;
+        let whole = report.filter(|report| report.failure().is_none() && report.not_begun().is_empty());
+        took.extend(whole.map(|report| report.elapsed()));
+    }
+    Ok(took)
 }
 
 /// The newest report of the castle's present generation, if there is one. Changes nothing.

@@ -112,6 +112,7 @@ async fn ask(owner: &OwnersPart) -> Result<Option<Vault>, Trouble> {
         "Ctrl-D wipes and powers off; so does nobody typing for {} minutes.",
         laptop.idle_minutes
     );
+    usage::prompt_stands();
     loop {
         let answer = prompt::hidden_line_within("Passphrase: ", Some(patience))?;
         // The kernel's line buffer: what was typed before the question, or half, is still in it.

@@ -1,6 +1,35 @@
 //! What the agent itself cost this computer.
 
-use nix::sys::resource::{UsageWho, getrusage};
+use std::{sync::OnceLock, time::Duration};
+
+use nix::{
+    sys::resource::{UsageWho, getrusage},
+    time::{ClockId, clock_gettime},
+};
+
+/// Where PID 1 writes when it began, by the kernel's clock since power-on.
+const BEGAN: &str = "/run/skykeep-began";
+
+static TO_PROMPT: OnceLock<Duration> = OnceLock::new();
+
+fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
+
+/// Called by PID 1 first of all; keeps the moment until there is a place to write it to.
+pub fn machine_began() -> impl FnOnce() {
+    let now = since_boot().as_micros().to_string();
+    // Only a figure of the report hangs on it.
+    move || drop(std::fs::write(BEGAN, now))
+}
+
+/// Called before a person is asked for the first time.
+pub fn prompt_stands() {
+    let began = std::fs::read_to_string(BEGAN).ok().and_then(|text| text.parse().ok());
+    if let Some(began) = began.map(Duration::from_micros) {
+        let _ = TO_PROMPT.set(since_boot().saturating_sub(began));
+    }
+}
 
 /// Counts peak memory anew from here on. Opening a vault needs 256 MiB for a moment, by Argon2's very purpose; that would hide what the
 /// hour after it takes.
@@ -19,7 +48,13 @@ pub fn line() -> String {
     let peak = peak(&status).map_or_else(String::new, |mb| {
         format!(", and {mb:.0} MB of memory at most after the vault was open")
     });
-    format!("Skykeep itself took {cpu:.1} s of CPU time{peak}.")
+    let prompt = TO_PROMPT.get().map_or_else(String::new, |took| {
+        format!(
+            " It asked for the passphrase {:.1} s after the kernel had handed over.",
+            took.as_secs_f64()
+        )
+    });
+    format!("Skykeep itself took {cpu:.1} s of CPU time{peak}.{prompt}")
 }
 
 /// `VmHWM` of proc_pid_status(5), in MB.

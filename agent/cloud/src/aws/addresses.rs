@@ -10,10 +10,7 @@ use super::{
     AwsCloud,
     xml::{Done, Items, Tag, ec2_page, tag},
 };
-use crate::{Network, Result};
-
-/// More addresses make an entry no safer and cost money.
-const AT_MOST: usize = 3;
+use crate::{Network, Result, plan::ENTRY_ADDRESSES};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Address {
@@ -52,13 +49,13 @@ impl AwsCloud {
     }
 
     pub(super) fn addresses_wanted(&self) -> usize {
-        self.aws.zones.len().min(AT_MOST)
+        self.aws.zones.len().min(ENTRY_ADDRESSES)
     }
 
     /// In the order of the network's subnets.
     pub(super) async fn addresses(&self, network: &Network, progress: &Progress) -> Result<Vec<Address>> {
         let mut addresses = Vec::new();
-        for i in 0..network.subnets.len().min(AT_MOST) {
+        for i in 0..network.subnets.len().min(ENTRY_ADDRESSES) {
             let role = format!("entry-address-{}", i + 1);
             let address = self
                 .adopt(

@@ -7,7 +7,7 @@ use skykeep_core::{Deadline, Explained, Progress, Trouble, deadline::Look};
 use tokio::time::Instant;
 
 use super::{AwsCloud, call::wait};
-use crate::{CloudError, Result, left::summary};
+use crate::{CloudError, Result, cost::summary};
 
 const PAUSE: Duration = Duration::from_secs(3);
 /// How long the list of what is left may take once the deadline has passed.

@@ -296,6 +296,24 @@ impl AwsCloud {
         Ok(running)
     }
 
+    /// An address belongs to its interface, and that goes only when the instance has ended.
+    pub(super) async fn end_instance(&self, node: &Instance, until: Deadline, progress: &Progress) -> Result<()> {
+        let what = format!("node {} ({}) to end", node.name, node.id);
+        wait(&what, until, Duration::from_secs(2), || async {
+            let machines = self.machines(None).await?;
+            let state = match machines.iter().find(|m| m.id == node.id) {
+                Some(machine) if !machine.ended() => &machine.state.name,
+                _ => return Ok(deadline::Look::Ready(())),
+            };
+            if state != "shutting-down" {
+                self.terminate(std::slice::from_ref(&node.id)).await?;
+                progress.note(format!("node {} {} told to end", node.name, node.id));
+            }
+            Ok(deadline::Look::NotYet(format!("it is {state}")))
+        })
+        .await
+    }
+
     pub(super) async fn terminate(&self, ids: &[String]) -> Result<()> {
         if ids.is_empty() {
             return Ok(());

@@ -6,6 +6,7 @@ mod call;
 mod console;
 mod destroy;
 mod gateway;
+mod generations;
 mod groups;
 mod image;
 mod instances;
@@ -25,7 +26,7 @@ use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use skykeep_aws::{Credentials, Query};
 use skykeep_core::{
-    Deadline, Progress, Tags,
+    Deadline, Generation, Progress, Tags,
     castle::{Aws, EntryPort},
 };
 use tokio::{sync::OnceCell, time::Instant};
@@ -137,6 +138,10 @@ impl Cloud for AwsCloud {
         self.instances_running(nodes, deadline, progress).await
     }
 
+    async fn end_node(&self, node: &Instance, deadline: Deadline, progress: &Progress) -> Result<()> {
+        self.end_instance(node, deadline, progress).await
+    }
+
     async fn console(&self, node: &Instance, lines: usize) -> Result<Vec<String>> {
         self.console_of(node, lines).await
     }
@@ -151,6 +156,10 @@ impl Cloud for AwsCloud {
 
     async fn inventory(&self) -> Result<Vec<Thing>> {
         self.list_everything().await
+    }
+
+    async fn generations(&self) -> Result<Vec<Generation>> {
+        self.all_generations().await
     }
 
     async fn destroy(&self, deadline: Deadline, progress: &Progress) -> Result<()> {

@@ -70,6 +70,20 @@ async fn a_castle_is_built_once_adopted_twice_and_destroyed_to_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_another_generation_left_is_found_and_what_is_ended_is_forgotten() {
+    let stage = stage().await;
+    let secret = || Credentials::new(KEY, Secret::from_string(SECRET.to_owned()));
+    let (old, new) = (stage.cloud_of(secret(), 1), stage.cloud_of(secret(), 2));
+    let progress = Progress::silent();
+    old.network(&[], &PORTS, &progress).await.unwrap();
+    new.network(&[], &PORTS, &progress).await.unwrap();
+    let generation = |random| skykeep_core::Generation::new(1_790_000_000_000, random);
+    assert_eq!(new.generations().await.unwrap(), [generation(1), generation(2)]);
+    old.destroy(soon(), &progress).await.unwrap();
+    assert_eq!(new.generations().await.unwrap(), [generation(2)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lost_answers_throttling_and_late_visibility_leave_no_twins() {
     let stage = stage().await;
     let faults = stage.double.faults();

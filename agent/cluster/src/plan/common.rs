@@ -14,6 +14,16 @@ pub(super) const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 /// Downloads, boot of the other nodes, image pulls: all of it happens inside this.
 pub(super) const DEADLINE_S: u64 = 900;
 
+/// What kubelet and API server speak with peers that know nothing newer than TLS 1.2 (CIS Kubernetes Benchmark 1.2.29 and 4.2.12).
+pub(super) const CIPHERS: [&str; 6] = [
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+];
+
 const SYSCTL: &str = "/etc/sysctl.d/90-skykeep.conf";
 
 pub(super) fn artifacts(blueprint: &Blueprint<'_>, names: &[&str]) -> Result<Vec<Artifact>, ClusterError> {
@@ -65,12 +75,12 @@ pub(super) fn files(blueprint: &Blueprint<'_>) -> Result<Vec<PlanFile>, ClusterE
         ),
         PlanFile::new(
             "/etc/systemd/system/kubelet.service",
-            "0644",
+            "0600",
             include_str!("files/kubelet.service"),
         ),
         PlanFile::new(
             "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf",
-            "0644",
+            "0600",
             include_str!("files/10-kubeadm.conf"),
         ),
         PlanFile::new(CA, "0644", blueprint.pki.ca.certificate.clone()),
@@ -132,6 +142,10 @@ pub(super) fn kubelet_configuration(blueprint: &Blueprint<'_>) -> serde_json::Va
         "rotateCertificates": true,
         "serializeImagePulls": false,
         "maxParallelImagePulls": 6,
+        "podPidsLimit": 4096,
+        "readOnlyPort": 0,
+        "seccompDefault": true,
+        "tlsCipherSuites": CIPHERS,
         "staticPodPath": "/etc/kubernetes/manifests",
     })
 }

@@ -52,6 +52,11 @@ pub(super) fn plan(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Result<Node
         include_str!("files/audit.yaml"),
     ));
     files.push(PlanFile::new(
+        &format!("{OURS}/authentication.yaml"),
+        "0600",
+        include_str!("files/authentication.yaml"),
+    ));
+    files.push(PlanFile::new(
         &format!("{OURS}/encryption.yaml"),
         "0600",
         include_str!("files/encryption.yaml").replace("{key}", &BASE64.encode(blueprint.pki.encryption_key.expose())),
@@ -271,19 +276,25 @@ fn cluster(blueprint: &Blueprint<'_>) -> Value {
         "apiServer": {
             "certSANs": names,
             "extraArgs": args(&[
+                ("authentication-config", &format!("{OURS}/authentication.yaml")),
+                ("profiling", "false"),
+                ("tls-cipher-suites", &common::CIPHERS.join(",")),
                 ("encryption-provider-config", &format!("{OURS}/encryption.yaml")),
                 ("audit-policy-file", &format!("{OURS}/audit.yaml")),
                 ("audit-log-path", "/var/log/kubernetes/audit.log"),
-                ("audit-log-maxage", "14"),
-                ("audit-log-maxbackup", "2"),
-                ("audit-log-maxsize", "50"),
+                ("audit-log-maxage", "30"),
+                ("audit-log-maxbackup", "10"),
+                ("audit-log-maxsize", "100"),
             ]),
             "extraVolumes": [
+                mount("skykeep-authentication", &format!("{OURS}/authentication.yaml"), "File", true),
                 mount("skykeep-encryption", &format!("{OURS}/encryption.yaml"), "File", true),
                 mount("skykeep-audit", &format!("{OURS}/audit.yaml"), "File", true),
                 mount("audit-log", "/var/log/kubernetes", "DirectoryOrCreate", false),
             ],
         },
+        "controllerManager": {"extraArgs": args(&[("profiling", "false"), ("terminated-pod-gc-threshold", "1000")])},
+        "scheduler": {"extraArgs": args(&[("profiling", "false")])},
         "etcd": {"local": {
             "dataDir": "/var/lib/etcd",
             "extraArgs": args(&[

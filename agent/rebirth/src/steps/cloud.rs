@@ -141,24 +141,23 @@ async fn running(estate: Arc<Estate>, progress: Progress) -> Result<String, Trou
         };
         replaced += 1;
         progress.note(format!("{}: {}; it is replaced", error.what(), error.why()));
-        let planned = skykeep_cloud::plan_nodes(&estate.castle.cloud.aws);
-        let node = planned
-            .iter()
-            .find(|n| n.name == name)
-            .ok_or(crate::RebirthError::NotThere("the planned node"))?;
-        let instance = launch::replacement(&estate, node, &progress).await?;
+        if let Some(dead) = launched.iter().find(|one| one.name == name) {
+            // A stopped one would be adopted again, and a dying one still has the address.
+            estate.cloud.get()?.end_node(dead, deadline, &progress).await?;
+        }
+        let instance = launch::replacement(&estate, &name, &progress).await?;
         launched.retain(|one| one.name != name);
         launched.push(instance);
         launched.sort_by(|a, b| a.name.cmp(&b.name));
     };
     let outcome = format!("{} machines", nodes.len());
-    estate.nodes.give(nodes);
+    estate.runs(nodes);
     Ok(outcome)
 }
 
 async fn targets(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
-    let nodes = estate.nodes.get()?;
-    estate.cloud.get()?.register(estate.entry.get()?, nodes).await?;
+    let nodes: Vec<_> = estate.running()?.into_iter().map(|(node, _)| node).collect();
+    estate.cloud.get()?.register(estate.entry.get()?, &nodes).await?;
     Ok(format!("{} nodes behind it", nodes.len()))
 }
 

@@ -1,18 +1,22 @@
 //! Waiting for machines that nobody can log in to: while the cluster is awaited, their consoles are listened to. A machine that says why
-//! it can't become a node ends the wait at once; a wait that ends at its deadline tells what each machine said last.
+//! it can't become a node ends the wait at once; one that gives no sign of life is made anew; a wait that ends at its deadline tells
+//! what each machine said last.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use skykeep_cloud::Instance;
-use skykeep_cluster::Cry;
+use skykeep_cluster::{Cry, api};
 use skykeep_core::{Explained, Progress, Trouble};
 
-use crate::estate::Estate;
+use super::hung::{self, Sign};
+use crate::{estate::Estate, launch};
 
 /// Between two rounds: consoles change slowly and cloud APIs count calls.
 const EVERY: Duration = Duration::from_secs(10);
-/// Lines of a console that are looked through.
-const LINES: usize = 40;
+/// Lines of a console that are looked through: all that clouds keep.
+const LINES: usize = 2000;
+/// By which every line of ours on a machine's console is known.
+const OURS: &str = "skykeep: ";
 
 /// Does the work, listening meanwhile.
 pub(super) async fn listening<T>(
@@ -22,7 +26,7 @@ pub(super) async fn listening<T>(
 ) -> Result<T, Trouble> {
     let result = tokio::select! {
         result = work => result,
-        cry = first_lasting(estate, progress) => Err(cry.into()),
+        trouble = until_trouble(estate, progress) => Err(trouble),
     };
     let Err(trouble) = result else { return result };
     let mut error = trouble.explained();
@@ -33,39 +37,99 @@ pub(super) async fn listening<T>(
     Err(error.into())
 }
 
-async fn consoles(estate: &Estate) -> Vec<(&Instance, Vec<String>)> {
-    let (Ok(cloud), Ok(nodes)) = (estate.cloud.get(), estate.nodes.get()) else {
+/// One machine and its console; `None` when that can't be read: the wait itself has the better error.
+struct Heard {
+    node: Instance,
+    runs_for: Duration,
+    lines: Option<Vec<String>>,
+}
+
+async fn consoles(estate: &Estate) -> Vec<Heard> {
+    let (Ok(cloud), Ok(nodes)) = (estate.cloud.get(), estate.running()) else {
         return Vec::new();
     };
-    let all = nodes.iter().map(|node| async move {
-        // A console that can't be read says nothing; the wait itself has the better error.
-        (node, cloud.console(node, LINES).await.unwrap_or_default())
+    let all = nodes.into_iter().map(|(node, since)| async move {
+        let lines = cloud.console(&node, LINES).await.ok();
+        let runs_for = since.elapsed();
+        Heard { node, runs_for, lines }
     });
     futures::future::join_all(all).await
 }
 
-/// Ends with the first failure that will not pass by itself.
-async fn first_lasting(estate: &Estate, progress: &Progress) -> Explained {
-    let mut heard: BTreeMap<&str, Cry> = BTreeMap::new();
+/// Ends with the first failure that will not pass by itself; machines that hang are made anew meanwhile.
+async fn until_trouble(estate: &Estate, progress: &Progress) -> Trouble {
+    let mut cries = BTreeMap::new();
+    let mut replaced = 0;
     for round in 0_u32.. {
         tokio::time::sleep(EVERY).await;
-        for (node, lines) in consoles(estate).await {
-            let Some(cry) = Cry::last_in(&lines.join("\n")) else {
-                continue;
-            };
-            let plan = plan_mark(estate, &node.name);
-            let new = heard.get(node.name.as_str()) != Some(&cry);
-            if new {
-                progress.note(format!("{}: {}: {}", node.name, cry.what, cry.why));
+        let heard = consoles(estate).await;
+        if let Some(cry) = first_lasting(estate, &heard, &mut cries, round > 0, progress) {
+            return cry.into();
+        }
+        for dead in dead(estate, &heard).await {
+            replaced += 1;
+            if replaced > launch::TRIES {
+                break;
             }
-            if cry.lasting && counts(&cry, plan.as_deref(), new && round > 0) {
-                return cry.explained(&node.name);
+            if let Err(trouble) = hung::replace(estate, dead, progress).await {
+                return trouble;
             }
-            heard.insert(&node.name, cry);
         }
     }
     // The counter of rounds would need centuries to run out.
     std::future::pending().await
+}
+
+fn first_lasting(
+    estate: &Estate,
+    heard: &[Heard],
+    cries: &mut BTreeMap<String, Cry>,
+    later: bool,
+    progress: &Progress,
+) -> Option<Explained> {
+    for Heard { node, lines, .. } in heard {
+        let Some(cry) = lines.as_ref().and_then(|lines| Cry::last_in(&lines.join("\n"))) else {
+            continue;
+        };
+        let plan = plan_mark(estate, &node.name);
+        let new = cries.get(&node.name) != Some(&cry);
+        if new {
+            progress.note(format!("{}: {}: {}", node.name, cry.what, cry.why));
+        }
+        if cry.lasting && counts(&cry, plan.as_deref(), new && later) {
+            return Some(cry.explained(&node.name));
+        }
+        cries.insert(node.name.clone(), cry);
+    }
+    None
+}
+
+/// The machines that hang; the cluster is asked only when one is under suspicion.
+async fn dead<'a>(estate: &Estate, heard: &'a [Heard]) -> Vec<&'a Instance> {
+    let sign = |one: &'a Heard| Sign {
+        name: &one.node.name,
+        runs_for: one.runs_for,
+        spoke: one
+            .lines
+            .as_ref()
+            .map(|lines| lines.iter().any(|line| line.contains(OURS))),
+        ours: launch::is_new(estate, &one.node.name),
+    };
+    let signs: Vec<Sign<'a>> = heard.iter().map(sign).collect();
+    if hung::hung(&signs, Some(&[])).is_empty() {
+        return Vec::new();
+    }
+    let joined = match estate.api.get() {
+        Ok(client) => match tokio::time::timeout(EVERY, api::registered(client)).await {
+            Ok(Ok(names)) => Some(names),
+            // It answered before: this is no moment to end machines.
+            _ => return Vec::new(),
+        },
+        Err(_) => None,
+    };
+    let names = hung::hung(&signs, joined.as_deref());
+    let among = |one: &&'a Heard| names.contains(&one.node.name.as_str());
+    heard.iter().filter(among).map(|one| &one.node).collect()
 }
 
 fn plan_mark(estate: &Estate, node: &str) -> Option<String> {
@@ -83,7 +147,7 @@ fn counts(cry: &Cry, plan: Option<&str>, new: bool) -> bool {
 async fn last_words(estate: &Estate) -> Vec<String> {
     let all = tokio::time::timeout(EVERY, consoles(estate)).await.unwrap_or_default();
     all.into_iter()
-        .filter_map(|(node, lines)| last_word(&node.name, &lines))
+        .filter_map(|one| last_word(&one.node.name, &one.lines?))
         .collect()
 }
 
@@ -91,7 +155,7 @@ fn last_word(node: &str, lines: &[String]) -> Option<String> {
     if let Some(cry) = Cry::last_in(&lines.join("\n")) {
         return Some(format!("{node} said: {}: {}", cry.what, cry.why));
     }
-    let ours = lines.iter().rev().find(|line| line.contains("skykeep: "));
+    let ours = lines.iter().rev().find(|line| line.contains(OURS));
     let Some(line) = ours.or(lines.last()) else {
         return Some(format!("{node} has printed nothing at all"));
     };

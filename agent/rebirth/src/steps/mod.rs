@@ -5,6 +5,7 @@ mod cloud;
 mod cluster;
 mod cutover;
 mod flux;
+mod hung;
 mod listen;
 mod treasures;
 

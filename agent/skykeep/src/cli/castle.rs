@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use skykeep_core::{Explained, Progress, Trouble, owner::OwnersPart};
+use skykeep_core::{Explained, Generation, Progress, Trouble, owner::OwnersPart};
 use skykeep_rebirth::{Applied, Estate, Status};
 
 use super::{Owner, vault::unlock};
@@ -75,20 +75,39 @@ pub async fn plan(owner: &Owner) -> Result<ExitCode, Trouble> {
         eprintln!("A rebirth would stop at `{step}`.\n{error}");
         return Ok(ExitCode::FAILURE);
     }
-    let aws = &estate.castle.cloud.aws;
-    println!("A rebirth of `{}` in {} would:", estate.castle.name, aws.region);
-    for step in skykeep_rebirth::graph(&estate.castle)?.outline() {
-        if !step.id.starts_with("check.") {
-            println!("  + {:<52} {:<18} {:>4} s", step.title, step.id, step.budget.as_secs());
-        }
+    let forecast = skykeep_rebirth::forecast(&estate).await?;
+    match owner.output {
+        Output::Json => println!("{}", serde_json::json!({"v": 1, "plan": forecast})),
+        Output::Text => print!("{}", forecast.text()),
     }
-    println!("Not restored: anything that no treasure of castle.yaml names.");
     Ok(ExitCode::from(3))
 }
 
-pub async fn status(owner: &Owner) -> Result<ExitCode, Trouble> {
+pub async fn status(owner: &Owner, all_generations: bool) -> Result<ExitCode, Trouble> {
     let estate = open(owner).await?;
+    if all_generations {
+        return generations(owner, &estate).await;
+    }
     show(owner, &skykeep_rebirth::status(&estate).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn generations(owner: &Owner, estate: &Estate) -> Result<ExitCode, Trouble> {
+    let all = skykeep_rebirth::generations(estate).await?;
+    if owner.output == Output::Json {
+        println!("{}", serde_json::json!({"v": 1, "generations": all}));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if all.is_empty() {
+        println!("Nothing of this castle stands in the cloud.");
+    }
+    for one in &all {
+        println!("{}", one.text());
+        if !one.current {
+            let (generation, name) = (one.generation, &estate.castle.name);
+            println!("  skykeep destroy --generation {generation} --yes-destroy {name}    takes it down");
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -133,7 +152,7 @@ fn show(owner: &Owner, status: &Status) {
     }
 }
 
-pub async fn destroy(owner: &Owner, name: &str) -> Result<ExitCode, Trouble> {
+pub async fn destroy(owner: &Owner, name: &str, generation: Option<Generation>) -> Result<ExitCode, Trouble> {
     let part = OwnersPart::read(&owner.castle)?;
     if part.castle.name != name {
         return Err(Explained {
@@ -145,7 +164,10 @@ pub async fn destroy(owner: &Owner, name: &str) -> Result<ExitCode, Trouble> {
     }
     let estate = open(owner).await?;
     let (progress, printer) = speak(owner);
-    let things = skykeep_rebirth::destroy(estate, progress).await?;
+    let things = match generation {
+        Some(generation) => skykeep_rebirth::destroy_orphan(estate, generation, progress).await?,
+        None => skykeep_rebirth::destroy(estate, progress).await?,
+    };
     let _ = printer.await;
     println!("{things} things taken down. DNS records, backups and the state bucket were left as they are.");
     Ok(ExitCode::SUCCESS)

@@ -58,6 +58,12 @@ pub async fn run(args: LockArgs) -> Result<ExitCode, Trouble> {
         Trust::public()
     };
     let to = args.castle.join("castle.lock");
+    if lock.prices.is_none() && to.exists() {
+        // The owner's own; a lock that can't be read any more is made anew without.
+        lock.prices = Lock::parse(&String::from_utf8_lossy(&read(&to)?))
+            .ok()
+            .and_then(|old| old.prices);
+    }
     let http = trust.http(Duration::from_secs(900))?;
     lock.artifacts = futures::stream::iter(lock.artifacts)
         .map(|a| artifact(http.clone(), a))

@@ -14,7 +14,7 @@ mod vault;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use skykeep_core::{Explained, Trouble};
+use skykeep_core::{Explained, Generation, Trouble};
 
 use crate::console::lines::Output;
 
@@ -56,7 +56,13 @@ enum Command {
         take_over: Option<String>,
     },
     /// Show what stands; changes nothing
-    Status(Owner),
+    Status {
+        #[command(flatten)]
+        owner: Owner,
+        /// Every generation of the castle that has something in the cloud, and what it costs
+        #[arg(long)]
+        all_generations: bool,
+    },
     /// Show the report of the last run, from whatever computer; changes nothing
     Report(Owner),
     /// Take down exactly what this castle's generation created
@@ -66,6 +72,9 @@ enum Command {
         /// The castle's name, so that nobody destroys by accident
         #[arg(long, value_name = "NAME")]
         yes_destroy: String,
+        /// Another generation than the castle's: one that `status --all-generations` calls an orphan
+        #[arg(long, value_name = "GENERATION")]
+        generation: Option<Generation>,
     },
     /// Make or change the vault
     #[command(subcommand)]
@@ -143,9 +152,13 @@ async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
             accept_host,
             take_over,
         } => castle::apply(&owner, accept_host, take_over.as_deref()).await,
-        Command::Status(owner) => castle::status(&owner).await,
+        Command::Status { owner, all_generations } => castle::status(&owner, all_generations).await,
         Command::Report(owner) => castle::report(&owner).await,
-        Command::Destroy { owner, yes_destroy } => castle::destroy(&owner, &yes_destroy).await,
+        Command::Destroy {
+            owner,
+            yes_destroy,
+            generation,
+        } => castle::destroy(&owner, &yes_destroy, generation).await,
         Command::Vault(command) => vault::run(command).await,
         Command::Stick(command) => stick::run(command),
         Command::Lock(args) => lock::run(args).await,

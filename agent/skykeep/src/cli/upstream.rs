@@ -96,6 +96,7 @@ pub fn template(kubernetes: &str) -> Result<Lock, Explained> {
         format!("ghcr.io/skykeep/skykeep:{own}"),
     ];
     Ok(Lock {
+        prices: None,
         version: 1,
         kubernetes: kubernetes.into(),
         artifacts,

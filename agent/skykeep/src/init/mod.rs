@@ -32,8 +32,10 @@ const WHOLE: &str = "/etc/skykeep-whole";
 
 /// Runs as PID 1 until the machine is powered off.
 pub fn run() -> ! {
+    let note = crate::usage::machine_began();
     // Before anything that may want random bytes, /proc or /dev/null.
     let mut troubles = mounts::mount_all();
+    note();
     ask::whole_lines();
     let events = events::Events::new();
     let outcome = catch_unwind(AssertUnwindSafe(|| prepare_and_supervise(&events, &mut troubles)));

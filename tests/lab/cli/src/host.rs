@@ -168,6 +168,7 @@ pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
     let machines = lab.cloud.instances().len();
     verdicts.must(machines == 5, "five machines, not more", machines);
     page(lab, &mut verdicts).await;
+    crate::inspect::look(lab, &mut verdicts).await?;
     after(lab, places, &folder, &mut verdicts).await?;
     Ok(verdicts.end())
 }

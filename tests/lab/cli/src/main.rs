@@ -1,7 +1,10 @@
 //! `lab`: the laboratory by command. `up` keeps it running for work by hand; `rehearse` proves a whole rebirth.
 
 mod backend;
+mod cis;
+mod hang;
 mod host;
+mod inspect;
 mod lab;
 mod memory;
 mod owner;
@@ -46,6 +49,12 @@ enum Command {
         #[arg(long)]
         skykeep: PathBuf,
     },
+    /// Two machines hang from the moment they are switched on
+    Hang {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+    },
     /// The same castle from the host: killed in the middle, resumed, and taken down
     Host {
         /// The program under test
@@ -71,6 +80,10 @@ async fn main() -> Result<()> {
         Command::Trials { skykeep } => {
             let places = Places::new(&skykeep, "trials")?;
             within_lab(&places, |lab, places| Box::pin(trials::run(lab, places))).await
+        }
+        Command::Hang { skykeep } => {
+            let places = Places::new(&skykeep, "hang")?;
+            within_lab(&places, |lab, places| Box::pin(hang::run(lab, places))).await
         }
         Command::Host { skykeep } => {
             let places = Places::new(&skykeep, "host")?;

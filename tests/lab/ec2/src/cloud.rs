@@ -96,6 +96,13 @@ impl Cloud {
             .collect()
     }
 
+    /// The public address of each instance that is not terminated and has one.
+    pub fn public_addresses(&self) -> Vec<std::net::Ipv4Addr> {
+        let st = lock(&self.state);
+        let living = st.instances.values().filter(|i| i.life.exists());
+        living.filter_map(|i| st.public_of(st.primary(&i.id)?)).collect()
+    }
+
     /// Ends all instances and networks at the backend, whatever the API's rules: for the laboratory's end.
     pub fn shutdown(&self) {
         let state = std::mem::take(&mut *lock(&self.state));

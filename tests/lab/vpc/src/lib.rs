@@ -18,7 +18,7 @@ mod registry;
 mod router;
 mod spec;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
@@ -48,6 +48,7 @@ pub struct Hypervisor {
     vpcs: Mutex<BTreeMap<String, Router>>,
     ranges: Mutex<HashMap<String, Ipv4Net>>,
     nodes: Mutex<BTreeMap<String, Node>>,
+    hanging: Mutex<BTreeSet<Ipv4Addr>>,
 }
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -84,6 +85,7 @@ impl Hypervisor {
             vpcs: Mutex::default(),
             ranges: Mutex::default(),
             nodes: Mutex::default(),
+            hanging: Mutex::default(),
         })
     }
 
@@ -120,6 +122,11 @@ impl Hypervisor {
         work(vpcs.get_mut(id).with_context(|| format!("no network {id}"))?)
     }
 
+    /// The next machine at this private address will hang: it is switched on, and then nothing ever happens in it.
+    pub fn hang_next(&self, address: Ipv4Addr) {
+        lock(&self.hanging).insert(address);
+    }
+
     /// Starts a machine; returns when it has begun to boot.
     pub fn launch(&self, spec: InstanceSpec) -> Result<()> {
         registry::claim(Kind::Instance, &spec.id, &self.folder.display().to_string())?;
@@ -147,8 +154,10 @@ impl Hypervisor {
             router.refresh_directory();
             Ok(router.resolver())
         })?;
+        let hangs = lock(&self.hanging).remove(&spec.private_ip);
         match Node::start(
             spec,
+            hangs,
             &self.config.image,
             &self.layer,
             &self.folder,

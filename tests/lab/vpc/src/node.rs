@@ -1,6 +1,7 @@
 //! One instance: a booted Debian in systemd-nspawn. The flags and the order are hard won, see the comments.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -27,15 +28,23 @@ pub struct Node {
 const ON_DISK: [&str; 3] = ["containerd", "kubelet", "etcd"];
 
 impl Node {
-    /// Mounts its file system and starts it. Its network namespace must be ready.
-    pub fn start(spec: &InstanceSpec, image: &Path, layer: &Path, folder: &Path, resolver: &str) -> Result<Self> {
+    /// Mounts its file system and starts it, or, when it hangs, a process that does nothing in its place. Its network namespace must
+    /// be ready.
+    pub fn start(
+        spec: &InstanceSpec,
+        hangs: bool,
+        image: &Path,
+        layer: &Path,
+        folder: &Path,
+        resolver: &str,
+    ) -> Result<Self> {
         let mut node = Self {
             spec: spec.clone(),
             folder: folder.join("i").join(&spec.id),
             console: folder.join("console").join(&spec.id),
             nspawn: None,
         };
-        let started = node.boot(image, layer, resolver);
+        let started = node.boot(hangs, image, layer, resolver);
         match started {
             Ok(()) => Ok(node),
             Err(error) => {
@@ -45,7 +54,7 @@ impl Node {
         }
     }
 
-    fn boot(&mut self, image: &Path, shared: &Path, resolver: &str) -> Result<()> {
+    fn boot(&mut self, hangs: bool, image: &Path, shared: &Path, resolver: &str) -> Result<()> {
         let at = |name: &str| self.folder.join(name);
         let (upper, root) = (at("upper"), at("root"));
         // What differs from node to node and is there before the first program runs.
@@ -60,6 +69,11 @@ impl Node {
         }
         for name in ON_DISK {
             fs::create_dir_all(at(name))?;
+            // As whoever makes them on a machine of its own would.
+            fs::set_permissions(
+                at(name),
+                Permissions::from_mode(if name == "etcd" { 0o700 } else { 0o755 }),
+            )?;
         }
         layer::mount(&[shared, image], &upper, &at("work"), &root)?;
         let doors = cgroup::create(&self.spec.id)?;
@@ -73,11 +87,12 @@ impl Node {
             r#"while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@""#,
             "sh",
         ]);
-        command
-            .args(doors)
-            .arg("--")
-            .arg("systemd-nspawn")
-            .args(self.flags(&root));
+        command.args(doors).arg("--");
+        if hangs {
+            command.args(["sleep", "infinity"]);
+        } else {
+            command.arg("systemd-nspawn").args(self.flags(&root));
+        }
         command
             .env("SYSTEMD_SECCOMP", "0")
             .env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network")

@@ -64,8 +64,9 @@ async fn look(address: IpAddr, ports: RangeInclusive<u16>) -> PortScan {
             Seen::Silent => result.silent_tcp += 1,
         }
     }
-    for port in UDP {
-        match udp(SocketAddr::new(address, port)).await {
+    let probes = UDP.map(|port| async move { (port, udp(SocketAddr::new(address, port)).await) });
+    for (port, seen) in futures::future::join_all(probes).await {
+        match seen {
             Seen::Open => drop(result.answering_udp.insert(port)),
             Seen::Refused => result.refused_udp += 1,
             Seen::Silent => {}

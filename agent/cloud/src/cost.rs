@@ -1,0 +1,108 @@
+//! What things cost, for a person who wants to know before they are made, and when they are left over.
+
+use std::collections::BTreeMap;
+
+use skykeep_core::{castle::Aws, lock::Prices};
+
+use crate::Thing;
+
+/// What a kind of thing costs while it stands, in US dollars: orders of magnitude for the usual regions (machines: t3.large to
+/// m6i.xlarge), written down without a price list at hand, so that a person sees what is dear. What is not here is free.
+const COSTS: [(&str, &str); 4] = [
+    ("instance", "about 0.08 to 0.25 $ an hour each"),
+    ("load-balancer", "about 0.02 to 0.03 $ an hour and its traffic"),
+    ("elastic-address", "0.005 $ an hour each"),
+    ("volume", "about 0.08 to 0.10 $ a month for each GiB"),
+];
+
+/// Kinds and numbers, dear ones first with their cost.
+pub fn summary(things: &[Thing]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for thing in things {
+        *counts.entry(thing.kind.as_str()).or_default() += 1;
+    }
+    let mut parts = Vec::new();
+    for (kind, cost) in COSTS {
+        if let Some(n) = counts.remove(kind) {
+            parts.push(format!("{n} {kind} ({cost})"));
+        }
+    }
+    let free: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    if !free.is_empty() {
+        parts.push(format!("{} (free)", free.join(", ")));
+    }
+    parts.join(", ")
+}
+
+/// What a castle takes that costs money by the hour: kind and number, in the words of the lock file's price list. Traffic, requests
+/// and what the owner's own applications order are not in it.
+pub fn needs(aws: &Aws) -> Vec<(String, u64)> {
+    let groups = [&aws.control_planes, &aws.workers];
+    let machines = groups.map(|g| (g.instance_type.clone(), u64::from(g.count)));
+    let disk = groups.iter().map(|g| u64::from(g.count) * u64::from(g.disk_gib)).sum();
+    // Each machine has an address of its own; the entry has one in each zone.
+    let entry = u64::try_from(aws.zones.len().min(crate::plan::ENTRY_ADDRESSES)).unwrap_or(0);
+    let addresses = machines.iter().map(|(_, n)| n).sum::<u64>() + entry;
+    let mut all: Vec<(String, u64)> = Vec::new();
+    let rest = [("disk-gib", disk), ("load-balancer", 1), ("public-address", addresses)];
+    for (kind, n) in machines.into_iter().chain(rest.map(|(kind, n)| (kind.to_owned(), n))) {
+        match all.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, sum)) => *sum += n,
+            None => all.push((kind, n)),
+        }
+    }
+    all
+}
+
+/// What that costs an hour, in millionths of the list's currency, and the kinds that the list lacks.
+pub fn hourly(needs: &[(String, u64)], prices: &Prices) -> (u64, Vec<String>) {
+    let price = |kind: &String| prices.micros_per_hour.get(kind);
+    let sum = needs.iter().filter_map(|(kind, n)| price(kind)?.checked_mul(*n));
+    let lacks = needs.iter().filter(|(kind, _)| price(kind).is_none());
+    (
+        sum.fold(0, u64::saturating_add),
+        lacks.map(|(kind, _)| kind.clone()).collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use skykeep_core::castle::Castle;
+
+    use super::*;
+
+    #[test]
+    fn what_a_castle_takes_is_counted_and_priced_and_what_has_no_price_is_named() {
+        let castle = Castle::parse(include_str!("../../../tests/castle/castle.yaml")).unwrap();
+        let needs = needs(&castle.cloud.aws);
+        let wanted = [
+            ("t3.large", 5),
+            ("disk-gib", 140),
+            ("load-balancer", 1),
+            ("public-address", 8),
+        ];
+        assert_eq!(needs, wanted.map(|(kind, n)| (kind.to_owned(), n)));
+        let micros = [("t3.large", 96_000), ("public-address", 5_000), ("disk-gib", 130)];
+        let prices = Prices {
+            date: "2026-11-24".into(),
+            currency: "USD".into(),
+            micros_per_hour: micros.map(|(kind, n)| (kind.to_owned(), n)).into(),
+        };
+        assert_eq!(hourly(&needs, &prices), (538_200, vec!["load-balancer".to_owned()]));
+    }
+
+    #[test]
+    fn what_costs_money_comes_first_and_says_so() {
+        let thing = |kind: &str| Thing {
+            kind: kind.into(),
+            id: "x".into(),
+            name: String::new(),
+            state: String::new(),
+        };
+        let things = ["vpc", "elastic-address", "subnet", "elastic-address", "subnet"].map(thing);
+        assert_eq!(
+            summary(&things),
+            "2 elastic-address (0.005 $ an hour each), 2 subnet, 1 vpc (free)"
+        );
+    }
+}
