@@ -41,6 +41,15 @@ pub enum RebirthError {
         /// In the lock file.
         lock: String,
     },
+    /// The castle file names no bucket for the vault.
+    NoVaultPlace,
+    /// The vault was not put into its bucket.
+    VaultNotPushed {
+        /// Bucket and key.
+        place: String,
+        /// Why.
+        why: String,
+    },
     /// A step asked for something that no step before it has given.
     NotThere(&'static str),
 }
@@ -55,6 +64,8 @@ impl Explain for RebirthError {
             RebirthError::LeaseUnreadable(_) => "The lease of this castle can't be read".into(),
             RebirthError::Unhealthy { url, .. } => format!("{url} does not answer as it should"),
             RebirthError::LockMismatch { .. } => "castle.yaml and castle.lock do not fit together".into(),
+            RebirthError::NoVaultPlace => "The vault has no place to go to".into(),
+            RebirthError::VaultNotPushed { place, .. } => format!("The vault at {place} was left as it is"),
             RebirthError::NotThere(_) => "A step of the rebirth lacks its input".into(),
         }
     }
@@ -74,6 +85,8 @@ impl Explain for RebirthError {
             RebirthError::LockMismatch { castle, lock } => {
                 format!("castle.yaml wants Kubernetes {castle}, castle.lock was made for {lock}")
             }
+            RebirthError::NoVaultPlace => "castle.yaml has no `vault.s3`".into(),
+            RebirthError::VaultNotPushed { why, .. } => why.clone(),
             RebirthError::NotThere(what) => format!("{what} was not there"),
         }
     }
@@ -101,6 +114,16 @@ impl Explain for RebirthError {
                 "DNS was not touched. Look at the application with kubectl; start again when it answers.".into()
             }
             RebirthError::LockMismatch { .. } => "Make the lock again with `skykeep lock`.".into(),
+            RebirthError::NoVaultPlace => {
+                "Add `vault.s3` (bucket, key, region, accessKeyId, secretAccessKey), or copy vault.skv to the address of \
+                 `vault.url` yourself."
+                    .into()
+            }
+            RebirthError::VaultNotPushed { .. } => {
+                "If the one there is yours and newer, fetch it with `skykeep vault pull`. If it must go, and only then: \
+                 `skykeep vault push --replace` (never over a newer version of this vault)."
+                    .into()
+            }
             RebirthError::NotThere(_) => "This is a fault of the program: please report it with this text.".into(),
         }
     }

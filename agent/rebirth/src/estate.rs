@@ -7,7 +7,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use kube::Client;
@@ -15,7 +15,7 @@ use skykeep_aws::{Credentials, S3};
 use skykeep_cloud::{AwsCloud, Cloud, Entry, Instance, Network};
 use skykeep_cluster::{Pki, api::Addresses, pki::AdminIdentity};
 use skykeep_core::{
-    Explained, Generation, Secret, Tags, Trouble,
+    Deadline, Explained, Generation, Secret, Tags, Trouble,
     castle::{Castle, SecretRef},
     http::Trust,
     lock::Lock,
@@ -125,7 +125,19 @@ impl Estate {
         let http = trust.http(LONGEST_REQUEST)?;
         let from_vault = |path: &str| vault.get(path).map(Secret::duplicate);
         let infisical = castle.secrets.infisical.as_ref();
-        let secrets = skykeep_secrets::resolve(&castle.secret_refs(), from_vault, infisical, &http).await?;
+        let references = castle.secret_refs();
+        let mut secrets = skykeep_secrets::resolve(&references, from_vault, infisical, &http).await?;
+        let repository = Slot::named("the repository");
+        if references.iter().any(|r| matches!(r, SecretRef::Sops { .. })) {
+            // What was read here stays the repository of this run: its secrets and its manifests are of one commit.
+            let token = secrets.get(&castle.gitops.token)?;
+            let until = Deadline::after(Duration::from_secs(150));
+            let read = skykeep_gitops::fetch(&castle.gitops, token, &trust, until).await?;
+            let file = |path: &str| read.files.get(path).map(Vec::as_slice);
+            let sops = castle.secrets.sops.as_ref();
+            secrets = secrets.and(skykeep_secrets::resolve_sops(&references, from_vault, sops, file).await?);
+            repository.give(read);
+        }
         let state = &castle.state;
         let credentials = credentials(&secrets, &state.access_key_id, &state.secret_access_key)?;
         let s3 = S3::new(
@@ -150,7 +162,7 @@ impl Estate {
             generation: Slot::named("the generation"),
             cloud: Slot::named("the cloud"),
             seen_from: Slot::named("our public address"),
-            repository: Slot::named("the repository"),
+            repository,
             zones: Slot::named("the DNS zones"),
             network: Slot::named("the network"),
             entry: Slot::named("the entry"),

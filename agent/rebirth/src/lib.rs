@@ -20,6 +20,7 @@ mod status;
 mod steps;
 pub mod store;
 mod treasure;
+pub mod vaults;
 
 use std::{sync::Arc, time::Duration};
 

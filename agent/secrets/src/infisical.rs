@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
-use skykeep_core::{Secret, castle::Infisical, explain::chain};
+use skykeep_core::{
+    Secret,
+    castle::{Infisical, SecretRef},
+    explain::chain,
+};
 use zeroize::Zeroizing;
 
 use crate::{
     error::SecretsError,
     json::{self, Hush},
+    store::{Fetched, Look, Store, entry},
 };
 
 /// The body of a login.
@@ -58,10 +64,58 @@ struct Refusal {
     message: serde_json::Value,
 }
 
-/// What a client needs to know about one project.
-pub(crate) struct Client<'a> {
-    pub(crate) config: &'a Infisical,
+/// An Infisical project as a store of secrets.
+pub(crate) struct InInfisical<'a> {
+    pub(crate) config: Option<&'a Infisical>,
+    pub(crate) vault: Look<'a>,
     pub(crate) http: &'a reqwest::Client,
+}
+
+#[async_trait]
+impl Store for InInfisical<'_> {
+    fn keeps(&self, reference: &SecretRef) -> bool {
+        matches!(reference, SecretRef::Infisical(_))
+    }
+
+    async fn fetch(&self, wanted: &[&SecretRef]) -> Result<Fetched, SecretsError> {
+        let config = self.config.ok_or(SecretsError::NoProject)?;
+        let mut identity = Fetched::default();
+        for reference in [&config.client_id, &config.client_secret] {
+            identity.take(reference, entry(self.vault, reference));
+        }
+        let key = |reference| identity.found.get(reference);
+        let (Some(id), Some(secret)) = (key(&config.client_id), key(&config.client_secret)) else {
+            return Ok(identity);
+        };
+        let client = Client {
+            config,
+            http: self.http,
+        };
+        let token = client.login(id, secret).await?;
+        let mut listed = client.list(&token).await?;
+        let mut fetched = Fetched::default();
+        for reference in wanted {
+            let SecretRef::Infisical(name) = reference else {
+                continue;
+            };
+            match listed.remove(name) {
+                Some(secret) => drop(fetched.found.insert((*reference).clone(), secret)),
+                None => fetched.missing.push(format!(
+                    "{reference} is not in environment {}, folder {} at {}",
+                    config.environment,
+                    config.path,
+                    client.host()
+                )),
+            }
+        }
+        Ok(fetched)
+    }
+}
+
+/// What a client needs to know about one project.
+struct Client<'a> {
+    config: &'a Infisical,
+    http: &'a reqwest::Client,
 }
 
 impl Client<'_> {
@@ -102,7 +156,7 @@ impl Client<'_> {
     }
 
     /// One login, never repeated: three failures lock the identity for five minutes.
-    pub(crate) async fn login(&self, id: &Secret, secret: &Secret) -> Result<Secret, SecretsError> {
+    async fn login(&self, id: &Secret, secret: &Secret) -> Result<Secret, SecretsError> {
         let text = |s: &Secret, name: &str| match s.expose_str() {
             Some(text) => Ok(Zeroizing::new(text.trim().to_owned())),
             None => Err(SecretsError::Login {
@@ -135,7 +189,7 @@ impl Client<'_> {
     }
 
     /// Every secret of the folder, imports included (their priority is lower, the last import wins among them).
-    pub(crate) async fn list(&self, token: &Secret) -> Result<BTreeMap<String, Secret>, SecretsError> {
+    async fn list(&self, token: &Secret) -> Result<BTreeMap<String, Secret>, SecretsError> {
         let common = [
             ("environment", self.config.environment.as_str()),
             ("secretPath", self.config.path.as_str()),

@@ -1,13 +1,18 @@
 //! From references to secrets: all of them, or one error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skykeep_core::{
     Secret,
-    castle::{Infisical, SecretRef},
+    castle::{Infisical, SecretRef, Sops},
 };
 
-use crate::{error::SecretsError, infisical::Client};
+use crate::{
+    error::SecretsError,
+    infisical::InInfisical,
+    sops::InSops,
+    store::{Fetched, InVault, Store},
+};
 
 /// Every secret that was asked for.
 pub struct Secrets(BTreeMap<SecretRef, Secret>);
@@ -25,64 +30,70 @@ impl Secrets {
     pub fn references(&self) -> impl Iterator<Item = &SecretRef> {
         self.0.keys()
     }
+
+    /// These secrets and those.
+    pub fn and(mut self, others: Secrets) -> Self {
+        self.0.extend(others.0);
+        self
+    }
 }
 
-/// Finds every reference: first in the vault, then, with one login and one list, in Infisical.
+/// Finds every reference to the vault and, with one login and one list, to Infisical. Those into SOPS files are left to
+/// [`resolve_sops`], because reading the repository takes one of these.
 ///
 /// `vault` gives a copy of a vault entry. Infisical is left alone when nothing refers to it.
 pub async fn resolve(
     references: &[SecretRef],
-    vault: impl Fn(&str) -> Option<Secret>,
+    vault: impl Fn(&str) -> Option<Secret> + Sync,
     infisical: Option<&Infisical>,
     http: &reqwest::Client,
 ) -> Result<Secrets, SecretsError> {
-    let mut found = BTreeMap::new();
-    let mut missing = Vec::new();
-    let mut names = Vec::new();
-    for reference in references {
-        match reference {
-            SecretRef::Vault(path) => match vault(path) {
-                Some(secret) => drop(found.insert(reference.clone(), secret)),
-                None => missing.push(format!("{reference} is not in the vault")),
-            },
-            SecretRef::Infisical(name) => names.push((reference, name)),
+    let infisical = InInfisical {
+        config: infisical,
+        vault: &vault,
+        http,
+    };
+    gather(references, &[&InVault(&vault), &infisical]).await
+}
+
+/// Finds every reference into SOPS files of the Git repository, with the age identity that lies in the vault.
+///
+/// `file` gives a file of the repository. No file is decrypted when nothing refers to one.
+pub async fn resolve_sops<'f>(
+    references: &[SecretRef],
+    vault: impl Fn(&str) -> Option<Secret> + Sync,
+    sops: Option<&Sops>,
+    file: impl Fn(&str) -> Option<&'f [u8]> + Sync,
+) -> Result<Secrets, SecretsError> {
+    let sops = InSops {
+        config: sops,
+        vault: &vault,
+        file: &file,
+    };
+    gather(references, &[&sops]).await
+}
+
+/// Asks each store for what it keeps; what is missing anywhere is one error.
+async fn gather(references: &[SecretRef], stores: &[&dyn Store]) -> Result<Secrets, SecretsError> {
+    let mut all = Fetched::default();
+    for store in stores {
+        let wanted: BTreeSet<&SecretRef> = references.iter().filter(|r| store.keeps(r)).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let wanted: Vec<&SecretRef> = wanted.into_iter().collect();
+        let fetched = store.fetch(&wanted).await?;
+        all.found.extend(fetched.found);
+        for line in fetched.missing {
+            if !all.missing.contains(&line) {
+                all.missing.push(line);
+            }
         }
     }
-    if !names.is_empty() {
-        let config = infisical.ok_or(SecretsError::NoProject)?;
-        let mut key = |reference: &SecretRef| {
-            let SecretRef::Vault(path) = reference else { return None };
-            let secret = vault(path);
-            let line = format!("{reference} is not in the vault");
-            if secret.is_none() && !missing.contains(&line) {
-                missing.push(line);
-            }
-            secret
-        };
-        let (id, secret) = (key(&config.client_id), key(&config.client_secret));
-        let (Some(id), Some(secret)) = (id, secret) else {
-            return Err(SecretsError::Missing { missing });
-        };
-        let client = Client { config, http };
-        let token = client.login(&id, &secret).await?;
-        let mut listed = client.list(&token).await?;
-        for (reference, name) in names {
-            match listed.remove(name) {
-                Some(secret) => drop(found.insert(reference.clone(), secret)),
-                None if found.contains_key(reference) => {}
-                None => missing.push(format!(
-                    "{reference} is not in environment {}, folder {} at {}",
-                    config.environment,
-                    config.path,
-                    config.url.host_str().unwrap_or_default()
-                )),
-            }
-        }
-    }
-    if missing.is_empty() {
-        Ok(Secrets(found))
+    if all.missing.is_empty() {
+        Ok(Secrets(all.found))
     } else {
-        Err(SecretsError::Missing { missing })
+        Err(SecretsError::Missing { missing: all.missing })
     }
 }
 

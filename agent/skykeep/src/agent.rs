@@ -60,7 +60,11 @@ pub async fn run() -> Result<ExitCode, Trouble> {
     keys::listen(view, || std::process::exit(init::END_NOW.into()));
     println!("[q] aborts, wipes and powers off. [r] shows the rebirth on one page.");
     let link = network.await.map_err(|_| broken_off())??;
-    let estate = Arc::new(Estate::open(owner, vault).await?);
+    let newest = skykeep_rebirth::vaults::newest(&owner, vault).await;
+    for line in newest.said {
+        progress.note(line);
+    }
+    let estate = Arc::new(Estate::open(owner, newest.vault).await?);
     let board = Board::new(skykeep_rebirth::graph(&estate.castle)?.outline());
     printer.abort();
     let name = estate.castle.name.clone();

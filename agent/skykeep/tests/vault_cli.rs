@@ -104,6 +104,9 @@ fn a_vault_is_made_filled_read_and_emptied() {
     s.run("vault ls v.skv", &format!("{PASS}\n"));
     s.run("vault ls v.skv -o json", &format!("{PASS}\n"));
     s.run("vault get v.skv tls/key", &format!("{PASS}\n"));
+    s.run("vault put v.skv tls/key", &format!("{PASS}\nrolled\n"));
+    s.run("vault ls v.skv", &format!("{PASS}\n"));
+    s.run("vault put v.skv tls/key --expires never", &format!("{PASS}\nrolled\n"));
     s.run("vault put v.skv infisical/client-id", &format!("{PASS}\nanother\n"));
     s.run("vault unlock v.skv --check", &format!("{PASS}\n"));
     s.run("vault rm v.skv tls/key", &format!("{PASS}\n"));
@@ -276,7 +279,10 @@ fn an_edit_happens_in_memory_only_and_leaves_nothing() {
     let swap = std::fs::read_to_string("/proc/swaps").unwrap().lines().count() > 1;
     let mut s = Session::new();
     s.init();
-    s.run("vault put v.skv note", &format!("{PASS}\nbefore\n"));
+    s.run(
+        "vault put v.skv note --expires 2027-03-31",
+        &format!("{PASS}\nbefore\n"),
+    );
     // The editor writes down where it was called, and leaves a backup behind as real ones do.
     let script = "cp \"$1\" \"$1~\"; echo x > \"$HOME/.history\"; stat -f -c %T \"$1\" > seen; dirname \"$1\" >> seen; printf 'after\\n' > \"$1\"";
     let name = editor(&s, script);
@@ -291,6 +297,7 @@ fn an_edit_happens_in_memory_only_and_leaves_nothing() {
     let (kind, folder) = seen.trim().split_once('\n').unwrap();
     assert_eq!(kind, "tmpfs");
     assert!(!Path::new(folder).exists(), "the folder is gone");
+    s.run("vault ls v.skv", &format!("{PASS}\n"));
     s.run("vault get v.skv note", &format!("{PASS}\n"));
     s.run("vault edit v.skv note", &format!("{PASS}\n"));
     let name = editor(&s, "exit 3");

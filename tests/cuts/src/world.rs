@@ -88,6 +88,11 @@ impl Owner {
 
 /// The example castle with its secrets in the vault instead of Infisical.
 pub fn castle() -> Result<Castle> {
+    Castle::parse(&castle_text()?).map_err(|e| anyhow!("{e}"))
+}
+
+/// Its text.
+pub fn castle_text() -> Result<String> {
     let text = include_str!("../../castle/castle.yaml")
         .replace(": infisical:", ": vault:")
         .replace("\"infisical:", "\"vault:");
@@ -95,7 +100,7 @@ pub fn castle() -> Result<Castle> {
         .split_once("secrets:\n  infisical:\n")
         .context("castle.yaml begins otherwise")?;
     let (_, after) = rest.split_once("state:\n").context("castle.yaml goes on otherwise")?;
-    Castle::parse(&format!("{before}state:\n{after}")).map_err(|e| anyhow!("{e}"))
+    Ok(format!("{before}state:\n{after}"))
 }
 
 fn lock() -> Result<Lock> {

@@ -170,17 +170,16 @@ fn references(castle: &Castle) -> Result<(), Explained> {
         "Add `secrets.infisical`, or take those secrets from the vault.",
     )?;
     if let Some(infisical) = &castle.secrets.infisical {
-        for (field, reference) in [
-            ("secrets.infisical.clientId", &infisical.client_id),
-            ("secrets.infisical.clientSecret", &infisical.client_secret),
-        ] {
-            ensure(
-                matches!(reference, SecretRef::Vault(_)),
-                field,
-                "the key to Infisical can't lie in Infisical",
-                "Take it from the vault: `vault:<path>`.",
-            )?;
-        }
+        from_vault(
+            "secrets.infisical.clientId",
+            &infisical.client_id,
+            "the key to Infisical",
+        )?;
+        from_vault(
+            "secrets.infisical.clientSecret",
+            &infisical.client_secret,
+            "the key to Infisical",
+        )?;
         ensure(
             infisical.url.scheme() == "https",
             "secrets.infisical.url",
@@ -188,12 +187,54 @@ fn references(castle: &Castle) -> Result<(), Explained> {
             "Secrets travel over TLS only: use https://.",
         )?;
     }
+    sops(castle)?;
+    if let Some(copy) = &castle.vault.s3 {
+        let what = "the key to the vault's copy";
+        from_vault("vault.s3.accessKeyId", &copy.access_key_id, what)?;
+        from_vault("vault.s3.secretAccessKey", &copy.secret_access_key, what)?;
+    }
+    ensure(
+        castle.vault.url.as_ref().is_none_or(|url| url.scheme() == "https"),
+        "vault.url",
+        "it is not https",
+        "Use an https:// address; a copy in a bucket goes into `vault.s3`.",
+    )?;
     ensure(
         castle.gitops.url.scheme() == "https",
         "gitops.url",
         "it is not https",
         "Use the https:// URL of the repository and a token.",
     )
+}
+
+/// What is needed before any store is asked must lie in the vault itself.
+fn from_vault(field: &str, reference: &SecretRef, what: &str) -> Result<(), Explained> {
+    ensure(
+        matches!(reference, SecretRef::Vault(_)),
+        field,
+        format!("{what} is needed before any other store is open"),
+        "Take it from the vault: `vault:<path>`.",
+    )
+}
+
+fn sops(castle: &Castle) -> Result<(), Explained> {
+    let in_sops = |r: &SecretRef| matches!(r, SecretRef::Sops { .. });
+    ensure(
+        !in_sops(&castle.gitops.token),
+        "gitops.token",
+        "the key to the repository can't lie in the repository",
+        "Take it from the vault or from Infisical.",
+    )?;
+    ensure(
+        castle.secrets.sops.is_some() || !castle.secret_refs().iter().any(in_sops),
+        "secrets.sops",
+        "secrets are taken from SOPS files, but no age identity is named",
+        "Add `secrets.sops: {ageIdentity: \"vault:<path>\"}`, or take those secrets from the vault.",
+    )?;
+    match &castle.secrets.sops {
+        Some(sops) => from_vault("secrets.sops.ageIdentity", &sops.age_identity, "the age identity"),
+        None => Ok(()),
+    }
 }
 
 fn treasures(castle: &Castle) -> Result<(), Explained> {

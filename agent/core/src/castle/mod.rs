@@ -34,6 +34,10 @@ impl Castle {
         if let Some(i) = &self.secrets.infisical {
             refs.extend([i.client_id.clone(), i.client_secret.clone()]);
         }
+        refs.extend(self.secrets.sops.iter().map(|s| s.age_identity.clone()));
+        if let Some(copy) = &self.vault.s3 {
+            refs.extend([copy.access_key_id.clone(), copy.secret_access_key.clone()]);
+        }
         refs.extend([self.state.access_key_id.clone(), self.state.secret_access_key.clone()]);
         refs.extend([
             self.cloud.aws.access_key_id.clone(),
@@ -135,6 +139,46 @@ mod tests {
             .is_ok()
         );
         assert!(with("image: ami-0a1b2c3d4e5f60718", &format!("{role}castle")).is_err());
+    }
+
+    #[test]
+    fn what_opens_the_vault_and_the_stores_lies_in_the_vault() {
+        let with = |field: &str| Castle::parse(&GOOD.replace("state:\n", &format!("{field}\nstate:\n")));
+        let copies = |key: &str| {
+            format!(
+                "vault:\n  url: https://keep.example/vault.skv\n  s3: {{bucket: b, key: k, region: r, accessKeyId: \"{key}\", \
+                 secretAccessKey: \"vault:k\"}}"
+            )
+        };
+        let castle = with(&copies("vault:id")).unwrap();
+        assert!(castle.secret_refs().contains(&SecretRef::Vault("id".into())));
+        assert_eq!(castle.vault.url.unwrap().host_str(), Some("keep.example"));
+        insta::assert_snapshot!(with(&copies("infisical:ID")).unwrap_err());
+        assert!(with("vault: {url: \"http://keep.example/vault.skv\"}").is_err());
+        let sops = |text: &str| Castle::parse(&GOOD.replace("infisical:GITHUB_TOKEN", text));
+        insta::assert_snapshot!(sops("sops:clusters/rossi/git.yaml#token").unwrap_err());
+    }
+
+    #[test]
+    fn a_secret_in_a_sops_file_is_named_by_file_and_key() {
+        let text = GOOD
+            .replace(
+                "\nsecrets:\n",
+                "\nsecrets:\n  sops: {ageIdentity: \"vault:sops/age\"}\n",
+            )
+            .replace(
+                "infisical:RESTIC_PASSWORD",
+                "\"sops:clusters/rossi/restic.yaml#stringData/pass~1word\"",
+            )
+            .replace("infisical:CLOUDFLARE_API_TOKEN", "\"sops:token.bin\"");
+        let refs = Castle::parse(&text).unwrap().secret_refs();
+        let names: Vec<String> = refs.iter().map(ToString::to_string).collect();
+        assert!(
+            names.contains(&"sops:clusters/rossi/restic.yaml#stringData/pass~1word".into()),
+            "{names:?}"
+        );
+        assert!(names.contains(&"sops:token.bin".into()) && names.contains(&"vault:sops/age".into()));
+        assert!(Castle::parse(&text.replace("  sops: {ageIdentity: \"vault:sops/age\"}\n", "")).is_err());
     }
 
     #[test]

@@ -50,6 +50,41 @@ pub struct Castle {
     /// How the rescue image behaves on a borrowed computer.
     #[serde(default)]
     pub laptop: Laptop,
+    /// Where a newer copy of the vault may lie than the one at hand.
+    #[serde(default)]
+    pub vault: VaultCopies,
+}
+
+/// Where a newer copy of the vault may lie. It is looked for after the one at hand was opened; the highest version that
+/// proves itself is used.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VaultCopies {
+    /// HTTPS address of the file. No credential is sent.
+    #[serde(default)]
+    pub url: Option<Url>,
+    /// An object in a bucket. `skykeep vault push` writes it.
+    #[serde(default)]
+    pub s3: Option<VaultObject>,
+}
+
+/// A vault file in a bucket.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VaultObject {
+    /// Bucket name.
+    pub bucket: String,
+    /// The object's key.
+    pub key: String,
+    /// AWS region.
+    pub region: String,
+    /// Endpoint when it is not AWS.
+    #[serde(default)]
+    pub endpoint: Option<Url>,
+    /// Access key id, from the vault.
+    pub access_key_id: SecretRef,
+    /// Secret access key, from the vault.
+    pub secret_access_key: SecretRef,
 }
 
 /// How the rescue image behaves on a borrowed computer.
@@ -86,7 +121,7 @@ pub enum Kind {
     Castle,
 }
 
-/// Where a secret is: `vault:<path>` or `infisical:<NAME>`.
+/// Where a secret is: `vault:<path>`, `infisical:<NAME>` or `sops:<file>#<key>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[schemars(with = "String")]
 pub enum SecretRef {
@@ -94,6 +129,14 @@ pub enum SecretRef {
     Vault(String),
     /// A secret of the Infisical project.
     Infisical(String),
+    /// A value in a file of the Git repository that SOPS encrypted.
+    Sops {
+        /// Path of the file in the repository.
+        file: String,
+        /// The keys that lead to the value, `/` between them (`~1` stands for `/` and `~0` for `~` in a key, as in a JSON
+        /// pointer); `None` for all of a file that SOPS encrypted as binary.
+        key: Option<String>,
+    },
 }
 
 impl<'de> Deserialize<'de> for SecretRef {
@@ -102,9 +145,18 @@ impl<'de> Deserialize<'de> for SecretRef {
         match text.split_once(':') {
             Some(("vault", path)) if !path.is_empty() => Ok(SecretRef::Vault(path.to_owned())),
             Some(("infisical", name)) if !name.is_empty() => Ok(SecretRef::Infisical(name.to_owned())),
+            Some(("sops", place)) if !place.is_empty() && !place.starts_with(['/', '#']) => {
+                let (file, key) = place
+                    .split_once('#')
+                    .map_or((place, None), |(file, key)| (file, Some(key.to_owned())));
+                Ok(SecretRef::Sops {
+                    file: file.to_owned(),
+                    key,
+                })
+            }
             // The text is not repeated: it may be a secret that somebody pasted here.
             _ => Err(de::Error::custom(
-                "a secret is named by where it is, `vault:<path>` or `infisical:<NAME>`, never written here",
+                "a secret is named by where it is, `vault:<path>`, `infisical:<NAME>` or `sops:<file>#<key>`, never written here",
             )),
         }
     }
@@ -115,6 +167,8 @@ impl fmt::Display for SecretRef {
         match self {
             SecretRef::Vault(path) => write!(f, "vault:{path}"),
             SecretRef::Infisical(name) => write!(f, "infisical:{name}"),
+            SecretRef::Sops { file, key: None } => write!(f, "sops:{file}"),
+            SecretRef::Sops { file, key: Some(key) } => write!(f, "sops:{file}#{key}"),
         }
     }
 }
@@ -126,6 +180,17 @@ pub struct SecretStores {
     /// An Infisical project.
     #[serde(default)]
     pub infisical: Option<Infisical>,
+    /// Files of the Git repository that SOPS encrypted to an age identity.
+    #[serde(default)]
+    pub sops: Option<Sops>,
+}
+
+/// What opens the SOPS files of the Git repository.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sops {
+    /// The age identities, as `age-keygen` writes them (`AGE-SECRET-KEY-1...`, one to a line), from the vault.
+    pub age_identity: SecretRef,
 }
 
 /// An Infisical project and the machine identity that reads it (universal auth).

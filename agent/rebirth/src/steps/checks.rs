@@ -91,11 +91,15 @@ async fn address(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 }
 
 async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
-    let gitops = &estate.castle.gitops;
-    let token = estate.secrets.get(&gitops.token)?;
-    let repository =
-        skykeep_gitops::fetch(gitops, token, &estate.trust, Deadline::after(Duration::from_secs(150))).await?;
-    let findings = skykeep_gitops::lint(&repository, &estate.castle);
+    if estate.repository.get().is_err() {
+        let gitops = &estate.castle.gitops;
+        let token = estate.secrets.get(&gitops.token)?;
+        let until = Deadline::after(Duration::from_secs(150));
+        let read = skykeep_gitops::fetch(gitops, token, &estate.trust, until).await?;
+        estate.repository.give(read);
+    }
+    let repository = estate.repository.get()?;
+    let findings = skykeep_gitops::lint(repository, &estate.castle);
     for f in &findings {
         progress.note(format!("{}: {}", f.file, f.what));
     }
@@ -107,9 +111,11 @@ async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
         }
         .into());
     }
-    let outcome = format!("commit {}, {} files", repository.commit, repository.files.len());
-    estate.repository.give(repository);
-    Ok(outcome)
+    Ok(format!(
+        "commit {}, {} files",
+        repository.commit,
+        repository.files.len()
+    ))
 }
 
 async fn backup(estate: Arc<Estate>, _: Progress, index: usize) -> Result<String, Trouble> {

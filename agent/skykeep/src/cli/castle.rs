@@ -27,6 +27,10 @@ pub(super) async fn open(owner: &Owner) -> Result<Arc<Estate>, Trouble> {
     let part = OwnersPart::read(&owner.castle)?;
     let vault = unlock(part.vault.clone(), prompt::hidden_line("Passphrase: ")?).await?;
     usage::vault_is_open();
+    let skykeep_rebirth::vaults::Newest { vault, said, .. } = skykeep_rebirth::vaults::newest(&part, vault).await;
+    for line in said {
+        eprintln!("{line}");
+    }
     Ok(Arc::new(Estate::open(part, vault).await?))
 }
 

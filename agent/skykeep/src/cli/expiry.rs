@@ -13,18 +13,22 @@ pub enum Expires {
     At(u64),
     /// As the certificate says that is the value.
     Certificate,
+    /// Not at all, or nobody knows.
+    Never,
 }
 
 impl FromStr for Expires {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "certificate" {
-            return Ok(Expires::Certificate);
+        match text {
+            "certificate" => return Ok(Expires::Certificate),
+            "never" => return Ok(Expires::Never),
+            _ => {}
         }
         let date: Date = text
             .parse()
-            .map_err(|_| "neither a date such as 2027-03-31 nor `certificate`".to_owned())?;
+            .map_err(|_| "neither a date such as 2027-03-31 nor `certificate` or `never`".to_owned())?;
         let moment = date.to_zoned(TimeZone::UTC).map_err(|e| e.to_string())?.timestamp();
         u64::try_from(moment.as_second())
             .map(Expires::At)
@@ -33,14 +37,16 @@ impl FromStr for Expires {
 }
 
 impl Expires {
-    /// Seconds since 1970 at which this value expires.
-    pub fn of(&self, value: &Secret) -> Result<u64, Explained> {
+    /// Seconds since 1970 at which this value expires, if it does.
+    pub fn of(&self, value: &Secret) -> Result<Option<u64>, Explained> {
         match self {
-            Expires::At(when) => Ok(*when),
+            Expires::Never => Ok(None),
+            Expires::At(when) => Ok(Some(*when)),
             Expires::Certificate => certificates(value.expose())
                 .into_iter()
                 .map(|c| c.ends)
                 .min()
+                .map(Some)
                 .ok_or_else(|| Explained {
                     what: "The date of expiry is not known".into(),
                     why: "the value holds no certificate in PEM form".into(),

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     EntryPlace,
-    entries::{no_entry, note_of},
+    entries::{about, no_entry},
     file::{self, Change},
 };
 
@@ -31,8 +31,8 @@ pub async fn run(place: &EntryPlace) -> Result<(), Trouble> {
         eprintln!("Nothing was changed.");
         return Ok(());
     }
-    let note = note_of(&change.vault, &place.path);
-    change.vault.put(&place.path, after, &note, None)?;
+    let (note, expires) = about(&change.vault, &place.path);
+    change.vault.put(&place.path, after, &note, expires)?;
     change.finish()
 }
 

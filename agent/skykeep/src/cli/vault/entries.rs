@@ -42,8 +42,8 @@ pub struct PutArgs {
     /// Take the value from a file, every byte of it
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// When it expires: a date (2027-03-31), or `certificate` to read it from the certificate that is put in. Path and
-    /// date can then be read without the passphrase, so that `skykeep check` can warn
+    /// When it expires: a date (2027-03-31), `certificate` to read it from the certificate that is put in, or `never`. Path
+    /// and date can then be read without the passphrase, so that `skykeep check` can warn. An entry that has a date keeps it
     #[arg(long, value_name = "WHEN")]
     expires: Option<Expires>,
 }
@@ -134,21 +134,26 @@ pub async fn put(args: &PutArgs) -> Result<(), Trouble> {
         None if std::io::stdin().is_terminal() => prompt::hidden_line(&format!("Value of {path}: "))?,
         None => prompt::rest_of_input()?,
     };
+    let (note, before) = about(&change.vault, path);
     let expires = match &args.expires {
-        Some(expires) => Some(expires.of(&value)?),
-        None => None,
+        Some(expires) => expires.of(&value)?,
+        None => before,
     };
-    let note = args.note.clone().unwrap_or_else(|| note_of(&change.vault, path));
-    change.vault.put(path, value, &note, expires)?;
-    change.finish()
+    change
+        .vault
+        .put(path, value, args.note.as_ref().unwrap_or(&note), expires)?;
+    change.finish()?;
+    if let (None, Some(when)) = (&args.expires, before) {
+        let when = expiry::date(when);
+        eprintln!("It is still written down that `{path}` expires {when}: `--expires` says otherwise, or `never`.");
+    }
+    Ok(())
 }
 
-/// The note that an entry has; a new value does not lose it.
-pub fn note_of(vault: &Vault, path: &str) -> String {
-    vault
-        .ls()
-        .find(|e| e.path == path)
-        .map_or_else(String::new, |e| e.note.to_owned())
+/// Note and date of expiry that an entry has; a new value does not lose them.
+pub fn about(vault: &Vault, path: &str) -> (String, Option<u64>) {
+    let entry = vault.ls().find(|e| e.path == path);
+    entry.map_or_else(Default::default, |e| (e.note.to_owned(), e.expires))
 }
 
 fn read_value(from: &std::path::Path) -> Result<Secret, Trouble> {

@@ -57,7 +57,12 @@ impl Change {
     /// Writes the vault; the old file stays until the new one has been read back and proven.
     pub fn finish(mut self) -> Result<(), Trouble> {
         let sealed = self.vault.seal()?;
-        let beside = write_beside(&self.path, &sealed, &self.vault)?;
+        self.replace(&sealed)
+    }
+
+    /// Writes a sealed copy of the vault in the place of the file, under the same care.
+    pub fn replace(self, sealed: &[u8]) -> Result<(), Trouble> {
+        let beside = write_beside(&self.path, sealed, &self.vault)?;
         let mode = self.lock.metadata().map_err(|e| problem(&self.path, &e))?.permissions();
         beside
             .as_file()

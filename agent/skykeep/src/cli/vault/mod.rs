@@ -5,6 +5,7 @@ mod edit;
 mod entries;
 mod file;
 mod gpg;
+mod places;
 mod slots;
 mod transfer;
 
@@ -41,6 +42,10 @@ pub enum VaultCommand {
     Import(transfer::ImportArgs),
     /// Write the entries as an archive that TazPod opens
     Export(transfer::ExportArgs),
+    /// Put the castle's vault into the bucket that castle.yaml names, so that every stick finds the newest one
+    Push(places::PushArgs),
+    /// Take over a newer vault from where castle.yaml says
+    Pull(crate::cli::Owner),
     /// Somebody else could open it: give it a new root and list every credential to roll
     Compromised(slots::CompromisedArgs),
 }
@@ -115,6 +120,8 @@ pub async fn run(command: VaultCommand) -> Result<ExitCode, Trouble> {
         VaultCommand::Slot(command) => slots::run(command).await?,
         VaultCommand::Import(args) => transfer::import(args).await?,
         VaultCommand::Export(args) => transfer::export(args).await?,
+        VaultCommand::Push(args) => places::push(args).await?,
+        VaultCommand::Pull(owner) => places::pull(&owner).await?,
         VaultCommand::Compromised(args) => slots::compromised(args).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use skykeep_core::{Explained, Secret, Trouble};
 use skykeep_vault::{Vault, gopass, strength, tazpod};
 
 use super::{
+    entries::about,
     file::{self, Change},
     gpg, work,
 };
@@ -111,9 +112,9 @@ pub async fn import(args: ImportArgs) -> Result<(), Trouble> {
             .get(&m.path)
             .is_none_or(|old| old.expose() != m.value.expose())
         {
-            change
-                .vault
-                .put(&m.path, m.value, &format!("from {origin}: {}", m.source), None)?;
+            let (_, expires) = about(&change.vault, &m.path);
+            let note = format!("from {origin}: {}", m.source);
+            change.vault.put(&m.path, m.value, &note, expires)?;
         }
     }
     change.finish()?;
