@@ -105,6 +105,9 @@ pub fn open(file: &[u8], identities: &[Identity]) -> Result<Secret, AgeError> {
 struct Header<'a> {
     /// Ephemeral share and wrapped key of each X25519 stanza.
     stanzas: Vec<([u8; 32], Vec<u8>)>,
+    /// How many stanzas there are, and whether one is a passphrase's, which must stand alone.
+    count: usize,
+    passphrase: bool,
     authenticated: &'a [u8],
     mac: Vec<u8>,
 }
@@ -119,7 +122,8 @@ impl<'a> Header<'a> {
                 let length = file.len() - rest.len() + "---".len();
                 self.authenticated = file.get(..length).unwrap_or_default();
                 self.mac = unpadded(mac)?;
-                return if self.mac.len() == 32 {
+                let alone = !self.passphrase || self.count == 1;
+                return if self.mac.len() == 32 && alone {
                     Ok(after)
                 } else {
                     Err(AgeError::Header)
@@ -149,6 +153,8 @@ impl<'a> Header<'a> {
             }
         }
         let body = unpadded(&body)?;
+        self.count += 1;
+        self.passphrase |= words.first() == Some(&"scrypt");
         match words.as_slice() {
             ["X25519", share] => {
                 let share = <[u8; 32]>::try_from(unpadded(share)?).map_err(|_| AgeError::Header)?;
