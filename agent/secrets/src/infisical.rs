@@ -188,7 +188,7 @@ impl Client<'_> {
         Ok(Secret::from_string(token.access_token.as_str().to_owned()))
     }
 
-    /// Every secret of the folder, imports included (their priority is lower, the last import wins among them).
+    /// Every secret of the folder.
     async fn list(&self, token: &Secret) -> Result<BTreeMap<String, Secret>, SecretsError> {
         let common = [
             ("environment", self.config.environment.as_str()),
@@ -246,25 +246,13 @@ impl Client<'_> {
         if !status.is_success() {
             return Err(self.refused(status, body, false));
         }
-        let listing: Listing =
-            serde_json::from_slice(body).map_err(|e| self.rubbish(format!("the list of secrets: {}", position(&e))))?;
-        let mut found = BTreeMap::new();
-        let mut hidden = Vec::new();
-        let all = listing.imports.iter().flat_map(|i| &i.secrets).chain(&listing.secrets);
-        for item in all {
-            let name = item.secret_key.as_str().to_owned();
-            if item.secret_value_hidden {
-                hidden.push(name);
-                continue;
-            }
-            found.insert(name, Secret::from_string(item.secret_value.as_str().to_owned()));
-        }
-        if hidden.is_empty() {
-            Ok(found)
+        let listed = read_listing(body).map_err(|why| self.rubbish(format!("the list of secrets: {why}")))?;
+        if listed.hidden.is_empty() {
+            Ok(listed.secrets)
         } else {
             Err(SecretsError::Hidden {
                 host: self.host(),
-                names: hidden,
+                names: listed.hidden,
             })
         }
     }
@@ -298,6 +286,34 @@ impl Client<'_> {
             },
         }
     }
+}
+
+/// What a list of a folder says.
+pub struct Listed {
+    /// The secrets by name, those of imports included (their priority is lower, the last import wins among them).
+    pub secrets: BTreeMap<String, Secret>,
+    /// Names whose values are masked.
+    pub hidden: Vec<String>,
+}
+
+/// Reads the list of a folder (v4 or v3). The error says where it is wrong, without its text.
+pub fn read_listing(body: &[u8]) -> Result<Listed, String> {
+    let listing: Listing = serde_json::from_slice(body).map_err(|e| position(&e))?;
+    let mut listed = Listed {
+        secrets: BTreeMap::new(),
+        hidden: Vec::new(),
+    };
+    let all = listing.imports.iter().flat_map(|i| &i.secrets).chain(&listing.secrets);
+    for item in all {
+        let name = item.secret_key.as_str().to_owned();
+        if item.secret_value_hidden {
+            listed.hidden.push(name);
+            continue;
+        }
+        let value = item.secret_value.as_str().to_owned();
+        listed.secrets.insert(name, Secret::from_string(value));
+    }
+    Ok(listed)
 }
 
 /// Where an answer is wrong, without its text: it may hold a secret.

@@ -12,5 +12,6 @@ mod sops;
 mod store;
 
 pub use error::SecretsError;
+pub use infisical::{Listed, read_listing};
 pub use resolve::{Secrets, resolve, resolve_sops};
 pub use sops::{age, read as read_sops};

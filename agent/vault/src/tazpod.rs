@@ -83,8 +83,8 @@ fn broken(e: &std::io::Error) -> VaultError {
     VaultError::TazPod(format!("it opened, but what is in it is no archive: {e}"))
 }
 
-/// Reads gzip(tar). Whoever knows the passphrase may still have made a hostile archive: names that escape are refused.
-pub(crate) fn unpack(plain: &[u8]) -> Result<Found, VaultError> {
+/// Reads what an archive encrypts, gzip(tar). Whoever knows the passphrase may still have made a hostile archive: names that escape are refused.
+pub fn unpack(plain: &[u8]) -> Result<Found, VaultError> {
     let mut archive = Archive::new(GzDecoder::new(Cursor::new(plain)).take(LARGEST + 1));
     let mut found = Found {
         files: Vec::new(),
