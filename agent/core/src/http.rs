@@ -5,7 +5,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use crate::explain::Explained;
+use url::Url;
+
+use crate::explain::{Explained, chain};
 
 /// Which certificate authorities we believe.
 #[derive(Clone)]
@@ -94,8 +96,29 @@ impl Trust {
     }
 }
 
+/// A small file at an address, or `None` when there is none. The error says why, without the address: its query may be a
+/// signature. Nothing beyond `most` bytes is kept.
+pub async fn download(http: &reqwest::Client, url: Url, most: usize) -> Result<Option<Vec<u8>>, String> {
+    let unreachable = |e: reqwest::Error| chain(&e.without_url());
+    let mut answer = http.get(url).send().await.map_err(unreachable)?;
+    if answer.status() == reqwest::StatusCode::NOT_FOUND {
+        return Ok(None);
+    }
+    if !answer.status().is_success() {
+        return Err(format!("it answered {}", answer.status()));
+    }
+    let mut bytes = Vec::new();
+    while let Some(part) = answer.chunk().await.map_err(unreachable)? {
+        bytes.extend_from_slice(&part);
+        if bytes.len() > most {
+            return Err(format!("it is longer than the {most} bytes that are read"));
+        }
+    }
+    Ok(Some(bytes))
+}
+
 fn finish(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Explained> {
-    builder.build().map_err(|e| build_problem(&crate::explain::chain(&e)))
+    builder.build().map_err(|e| build_problem(&chain(&e)))
 }
 
 fn build_problem(why: &str) -> Explained {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use skykeep_aws::{Condition, Credentials, Put, S3};
-use skykeep_core::{Explain, Explained, Secret, Trouble, castle::VaultObject, explain::chain, owner::OwnersPart};
+use skykeep_core::{Explain, Explained, Secret, Trouble, castle::VaultObject, http::download, owner::OwnersPart};
 use skykeep_vault::{
     MAX_FILE, Vault, VaultError,
     newer::{Found, choose},
@@ -44,13 +44,24 @@ pub async fn newest(owner: &OwnersPart, vault: Vault) -> Newest {
         let url = places.url.as_ref()?;
         // Without its query: that may be a signature.
         let place = format!("https://{}{}", url.host_str().unwrap_or_default(), url.path());
-        Some((place, within(download(owner, url.clone())).await))
+        let file = async {
+            let http = owner.trust.http(PATIENCE)?;
+            let file = download(&http, url.clone(), MAX_FILE).await;
+            file.map_err(|why| problem(why).into())
+        };
+        Some((place, within(file).await))
     };
     let from_bucket = async {
         let object = places.s3.as_ref()?;
         let bytes = async {
-            let found = bucket(owner, object, &vault)?.get(&object.key).await?;
-            found.map(|o| sized(o.bytes.to_vec())).transpose()
+            let s3 = bucket(owner, object, &vault)?;
+            let Some(head) = s3.head(&object.key).await? else {
+                return Ok(None);
+            };
+            if head.size > MAX_FILE as u64 {
+                return Err(problem(format!("it is longer than the {MAX_FILE} bytes that are read")).into());
+            }
+            Ok(s3.get(&object.key).await?.map(|o| o.bytes.to_vec()))
         };
         Some((name(object), within(bytes).await))
     };
@@ -174,13 +185,6 @@ fn problem(why: String) -> Explained {
     }
 }
 
-fn sized(bytes: Vec<u8>) -> Result<Vec<u8>, Trouble> {
-    if bytes.len() > MAX_FILE {
-        return Err(problem(format!("it is larger than the {MAX_FILE} bytes of the largest vault")).into());
-    }
-    Ok(bytes)
-}
-
 /// Every credential comes from the vault at hand: no other store is open yet.
 fn bucket(owner: &OwnersPart, object: &VaultObject, vault: &Vault) -> Result<S3, Trouble> {
     let entry = |reference: &skykeep_core::castle::SecretRef| {
@@ -201,23 +205,4 @@ fn bucket(owner: &OwnersPart, object: &VaultObject, vault: &Vault) -> Result<S3,
         object.endpoint.clone(),
         &object.bucket,
     )?)
-}
-
-/// The file at an address, no further than a vault can be long.
-async fn download(owner: &OwnersPart, url: reqwest::Url) -> Result<Option<Vec<u8>>, Trouble> {
-    let http = owner.trust.http(PATIENCE)?;
-    let unreachable = |e: reqwest::Error| problem(chain(&e.without_url()));
-    let mut answer = http.get(url).send().await.map_err(unreachable)?;
-    if answer.status() == reqwest::StatusCode::NOT_FOUND {
-        return Ok(None);
-    }
-    if !answer.status().is_success() {
-        return Err(problem(format!("it answered {}", answer.status())).into());
-    }
-    let mut bytes = Vec::new();
-    while let Some(part) = answer.chunk().await.map_err(unreachable)? {
-        bytes.extend_from_slice(&part);
-        bytes = sized(bytes)?;
-    }
-    Ok(Some(bytes))
 }

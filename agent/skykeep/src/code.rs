@@ -8,7 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 /// The files of an owner's part, in the order in which they are packed and counted.
-pub const OWNER_FILES: [&str; 4] = ["castle.yaml", "castle.lock", "vault.skv", "ca.pem"];
+pub use skykeep_core::owner::FILES as OWNER_FILES;
 /// Where the image keeps its number: 64 hex digits.
 const NUMBER: &str = "/etc/skykeep-image";
 /// 32 signs that nobody mistakes for each other: no I, O, 0, 1.

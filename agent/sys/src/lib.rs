@@ -5,15 +5,18 @@
 //! * [`LockedBuf`]: bytes that are kept out of swap, core dumps and children, and wiped when dropped;
 //! * [`harden_process`]: no core dump, no tracing by another process of the same user; [`can_be_dumped`] asks whether it holds;
 //! * [`wipe_stack`]: what a computation left on the stack;
-//! * [`overwrite_terminal_input`]: what the kernel keeps of typed lines.
+//! * [`overwrite_terminal_input`]: what the kernel keeps of typed lines;
+//! * [`make_mounts_read_only`], [`keep_memory_in_ram`]: what protects a host that Skykeep works on.
 
 mod locked;
 mod map;
+mod private;
 mod process;
 mod stack;
 mod terminal;
 
 pub use locked::LockedBuf;
+pub use private::{keep_memory_in_ram, make_mounts_read_only};
 pub use process::{can_be_dumped, harden_process};
 pub use stack::wipe_stack;
 pub use terminal::overwrite_terminal_input;

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use skykeep_core::{Explained, Generation, Progress, Trouble, owner::OwnersPart};
 use skykeep_rebirth::{Applied, Estate, Status};
 
-use super::{Owner, vault::unlock};
+use super::{Owner, host::Host, vault::unlock};
 use crate::{
     agent::conclude,
     console::{
@@ -15,16 +15,11 @@ use crate::{
     usage,
 };
 
-/// What the image protects and a computer that runs other things does not.
-const WEAKER: &str = "\
-On this computer Skykeep protects your secrets less than the image does:
-  - whoever is root here can read this program's memory;
-  - memory may be written to swap or hibernation by this system;
-  - this system's keyboard, screen and kernel are trusted as they are;
-  - its clock, DNS and network settings are used as they are.";
-
 pub(super) async fn open(owner: &Owner) -> Result<Arc<Estate>, Trouble> {
-    let part = OwnersPart::read(&owner.castle)?;
+    open_part(owner.part().await?).await
+}
+
+async fn open_part(part: OwnersPart) -> Result<Arc<Estate>, Trouble> {
     let vault = unlock(part.vault.clone(), prompt::hidden_line("Passphrase: ")?).await?;
     usage::vault_is_open();
     let skykeep_rebirth::vaults::Newest { vault, said, .. } = skykeep_rebirth::vaults::newest(&part, vault).await;
@@ -39,16 +34,16 @@ pub(super) fn speak(owner: &Owner) -> (Progress, tokio::task::JoinHandle<()>) {
     (progress, tokio::spawn(lines::print(events, owner.output)))
 }
 
-pub async fn apply(owner: &Owner, accept_host: bool, take_over: Option<&str>) -> Result<ExitCode, Trouble> {
-    eprintln!("{WEAKER}");
-    if !accept_host {
+pub async fn apply(owner: &Owner, host: Option<Host>, take_over: Option<&str>) -> Result<ExitCode, Trouble> {
+    let Some(host) = host else {
         return Err(Explained {
             what: "Nothing was done".into(),
             why: "working on this computer was not accepted".into(),
             remedy: "Boot the image, or say `--accept-host` when this computer is yours to trust.".into(),
         }
         .into());
-    }
+    };
+    eprintln!("{}", host.text());
     let estate = open(owner).await?;
     if let Some(name) = take_over {
         estate.take_over(name)?;
@@ -156,8 +151,13 @@ fn show(owner: &Owner, status: &Status) {
     }
 }
 
+<<<<<<< HEAD
 pub async fn destroy(owner: &Owner, name: &str, generation: Option<Generation>) -> Result<ExitCode, Trouble> {
     let part = OwnersPart::read(&owner.castle)?;
+=======
+pub async fn destroy(owner: &Owner, name: &str) -> Result<ExitCode, Trouble> {
+    let part = owner.part().await?;
+>>>>>>> 1f6c4c8 (host mode: an ordinary user's own namespaces with a read-only view, --from an address, what is not protected said before the passphrase; corpus of the fuzz targets)
     if part.castle.name != name {
         return Err(Explained {
             what: "Nothing was destroyed".into(),
@@ -166,7 +166,7 @@ pub async fn destroy(owner: &Owner, name: &str, generation: Option<Generation>) 
         }
         .into());
     }
-    let estate = open(owner).await?;
+    let estate = open_part(part).await?;
     let (progress, printer) = speak(owner);
     let things = match generation {
         Some(generation) => skykeep_rebirth::destroy_orphan(estate, generation, progress).await?,

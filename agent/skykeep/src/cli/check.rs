@@ -1,9 +1,9 @@
 //! `skykeep check`: the owner's part without a passphrase. Is it whole, and what in it expires soon?
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use jiff::{Timestamp, fmt::strtime};
-use skykeep_core::{Trouble, castle::Castle, lock::Lock, owner::OwnersPart};
+use skykeep_core::{Trouble, castle::Castle, lock::Lock};
 
 use super::{
     Owner,
@@ -27,8 +27,8 @@ struct End {
 }
 
 /// Checks the folder; `within` is in days.
-pub fn run(owner: &Owner, within: u64) -> Result<ExitCode, Trouble> {
-    let part = OwnersPart::read(&owner.castle)?;
+pub async fn run(owner: &Owner, within: u64) -> Result<ExitCode, Trouble> {
+    let part = owner.part().await?;
     if part.castle.cluster.kubernetes != part.lock.kubernetes {
         let (castle, lock) = (part.castle.cluster.kubernetes, part.lock.kubernetes);
         return Err(skykeep_rebirth::RebirthError::LockMismatch { castle, lock }.into());
@@ -36,7 +36,7 @@ pub fn run(owner: &Owner, within: u64) -> Result<ExitCode, Trouble> {
     let vault = skykeep_vault::outside(&part.vault)?;
     let mut ends = of_castle(&part.castle);
     ends.extend(of_lock(&part.lock));
-    ends.extend(of_trust(&owner.castle));
+    ends.extend(in_pem("ca.pem", part.trust.extra_pem().as_bytes()));
     ends.extend(vault.expiries.into_iter().map(|(path, when)| End {
         place: "vault.skv".into(),
         thing: format!("vault:{path}"),
@@ -83,11 +83,6 @@ fn of_castle(castle: &Castle) -> Vec<End> {
     })
     .flat_map(|(place, text)| in_pem(&format!("castle.yaml, ConfigMap {place}"), text.as_bytes()))
     .collect()
-}
-
-fn of_trust(folder: &Path) -> Vec<End> {
-    // Its absence is no fault, and the owner's part was read before.
-    in_pem("ca.pem", &std::fs::read(folder.join("ca.pem")).unwrap_or_default())
 }
 
 fn in_pem(place: &str, text: &[u8]) -> Vec<End> {

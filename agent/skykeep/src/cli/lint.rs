@@ -39,6 +39,8 @@ pub async fn run(args: LintArgs) -> Result<ExitCode, Trouble> {
         (Some(folder), _) => Repository::from_folder(folder)?,
         (None, Some(folder)) => {
             let owner = Owner {
+                from: None,
+                ca: None,
                 castle: folder.clone(),
                 output: args.output,
             };

@@ -4,6 +4,7 @@ mod castle;
 mod check;
 mod dns;
 mod expiry;
+mod host;
 mod lint;
 mod lock;
 mod restore;
@@ -14,7 +15,13 @@ mod vault;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+<<<<<<< HEAD
 use skykeep_core::{Explained, Generation, Trouble};
+=======
+use host::Host;
+use reqwest::Url;
+use skykeep_core::{Explained, Trouble, http::Trust, owner::OwnersPart};
+>>>>>>> 1f6c4c8 (host mode: an ordinary user's own namespaces with a read-only view, --from an address, what is not protected said before the passphrase; corpus of the fuzz targets)
 
 use crate::console::lines::Output;
 
@@ -35,9 +42,36 @@ pub struct Owner {
     /// Folder with castle.yaml, castle.lock, vault.skv and, when needed, ca.pem
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub castle: PathBuf,
+    /// HTTPS address of that folder instead; nothing of it is written to this computer
+    #[arg(long, value_name = "URL", conflicts_with = "castle")]
+    pub from: Option<Url>,
+    /// Certificate authority of that address, PEM, besides the public ones
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub ca: Option<PathBuf>,
     /// How progress and results are written
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: Output,
+}
+
+impl Owner {
+    /// Reads the owner's part, or fetches it and says its code, so that its owner can compare.
+    pub async fn part(&self) -> Result<OwnersPart, Explained> {
+        let Some(from) = &self.from else {
+            return OwnersPart::read(&self.castle);
+        };
+        let trust = match &self.ca {
+            None => Trust::public(),
+            Some(path) => {
+                let pem = std::fs::read(path).map_err(|e| vault::unreadable(path, &e))?;
+                Trust::with_extra_pem(&pem)?
+            }
+        };
+        let files = OwnersPart::download(from, &trust).await?;
+        let code = crate::code::of_owner(files.iter().map(|(name, bytes)| (*name, bytes.as_slice())));
+        let part = OwnersPart::of(files)?;
+        eprintln!("Castle `{}`, owner's part {code}.", part.castle.name);
+        Ok(part)
+    }
 }
 
 #[derive(Subcommand)]
@@ -130,6 +164,9 @@ enum Command {
 /// Runs the command line.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    // Alone, before there are threads.
+    let accepted = matches!(cli.command, Command::Apply { accept_host: true, .. });
+    let host = accepted.then(host::enter);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -138,21 +175,26 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return fail(&runtime_problem(&e).into()),
     };
-    match runtime.block_on(dispatch(cli.command)) {
+    match runtime.block_on(dispatch(cli.command, host)) {
         Ok(code) => code,
         Err(trouble) => fail(&trouble),
     }
 }
 
-async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
+async fn dispatch(command: Command, host: Option<Host>) -> Result<ExitCode, Trouble> {
     match command {
         Command::Plan(owner) => castle::plan(&owner).await,
         Command::Apply {
             owner,
-            accept_host,
+            accept_host: _,
             take_over,
+<<<<<<< HEAD
         } => castle::apply(&owner, accept_host, take_over.as_deref()).await,
         Command::Status { owner, all_generations } => castle::status(&owner, all_generations).await,
+=======
+        } => castle::apply(&owner, host, take_over.as_deref()).await,
+        Command::Status(owner) => castle::status(&owner).await,
+>>>>>>> 1f6c4c8 (host mode: an ordinary user's own namespaces with a read-only view, --from an address, what is not protected said before the passphrase; corpus of the fuzz targets)
         Command::Report(owner) => castle::report(&owner).await,
         Command::Destroy {
             owner,
@@ -164,7 +206,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Trouble> {
         Command::Lock(args) => lock::run(args).await,
         Command::Restore(args) => restore::run(args).await,
         Command::Dns(command) => dns::run(command).await,
-        Command::Check { owner, within } => check::run(&owner, within),
+        Command::Check { owner, within } => check::run(&owner, within).await,
         Command::Lint(args) => lint::run(args).await,
         Command::Schema => {
             println!("{:#}", skykeep_core::castle::Castle::schema());

@@ -15,6 +15,8 @@ use clap::{Args, Subcommand};
 use skykeep_core::{Explained, Secret, Trouble};
 use skykeep_vault::{KdfParams, Vault, VaultError};
 
+pub use file::problem as unreadable;
+
 use crate::console::lines::Output;
 
 #[derive(Subcommand)]

@@ -21,7 +21,7 @@ pub struct PushArgs {
 
 /// `vault push`
 pub async fn push(args: PushArgs) -> Result<(), Trouble> {
-    let part = OwnersPart::read(&args.owner.castle)?;
+    let part = args.owner.part().await?;
     skykeep_vault::outside(&part.vault)?;
     // Opened first: what nobody here can open must not become what every stick takes.
     let vault = unlock(part.vault.clone(), prompt::hidden_line(ask::PASSPHRASE)?).await?;
@@ -51,6 +51,14 @@ pub async fn push(args: PushArgs) -> Result<(), Trouble> {
 
 /// `vault pull`
 pub async fn pull(owner: &Owner) -> Result<(), Trouble> {
+    if owner.from.is_some() {
+        return Err(Explained {
+            what: "There is nothing to take a newer vault over into".into(),
+            why: "`--from` leaves no file on this computer".into(),
+            remedy: "Say `--castle FOLDER`.".into(),
+        }
+        .into());
+    }
     let part = OwnersPart::read(&owner.castle)?;
     let mut change = Change::begin(&owner.castle.join("vault.skv")).await?;
     let had = change.vault.counter();
