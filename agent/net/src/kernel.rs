@@ -1,6 +1,9 @@
 //! What we ask of the kernel over netlink: links up, an address, the default route.
 
+use crate::card::Card;
 use crate::error::NetError;
+use futures::TryStreamExt;
+use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
@@ -41,6 +44,34 @@ impl Kernel {
             .execute()
             .await
             .map_err(refused(format!("switch {name} on")))
+    }
+
+    /// Gives a card another hardware address. Most drivers take one only while the card is off; it stays off.
+    pub(crate) async fn set_mac(&self, card: &Card, mac: [u8; 6]) -> Result<(), NetError> {
+        let off = LinkUnspec::new_with_index(card.index).down().build();
+        let changed = LinkUnspec::new_with_index(card.index).address(mac.to_vec()).build();
+        for message in [off, changed] {
+            let asked = format!("give {} another hardware address", card.name);
+            self.handle
+                .link()
+                .set(message)
+                .execute()
+                .await
+                .map_err(refused(asked))?;
+        }
+        Ok(())
+    }
+
+    /// Takes every IPv4 address (and with them the routes) off a card: what an earlier try left there.
+    pub(crate) async fn clear(&self, index: u32) -> Result<(), NetError> {
+        let asked = || refused("take old addresses off a card");
+        let mut found = self.handle.address().get().set_link_index_filter(index).execute();
+        while let Some(address) = found.try_next().await.map_err(asked())? {
+            if address.header.family == AddressFamily::Inet {
+                self.handle.address().del(address).execute().await.map_err(asked())?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn add_address(&self, index: u32, address: Ipv4Addr, prefix: u8) -> Result<(), NetError> {

@@ -3,6 +3,7 @@
 use crate::card::{self, Card};
 use crate::dhcp::{self, Lease, Socket};
 use crate::error::NetError;
+use crate::fixed::Fixed;
 use crate::kernel::Kernel;
 use crate::{lease, resolv};
 use skykeep_core::{Deadline, Progress};
@@ -23,6 +24,12 @@ pub struct Options {
     pub address: Duration,
     /// Where the name servers go.
     pub resolv_conf: PathBuf,
+    /// Only this card counts: a Wi-Fi card that was let in. Else every wired card, phones that share their connection over USB among them.
+    pub only: Option<String>,
+    /// A wired card (by name) takes another device's hardware address.
+    pub mac: Option<(String, [u8; 6])>,
+    /// Addresses that a person typed, for a network that gives none.
+    pub fixed: Option<Fixed>,
 }
 
 impl Default for Options {
@@ -32,6 +39,9 @@ impl Default for Options {
             cable: Duration::from_secs(20),
             address: Duration::from_secs(30),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
+            only: None,
+            mac: None,
+            fixed: None,
         }
     }
 }
@@ -49,6 +59,8 @@ pub struct Link {
     pub router: Ipv4Addr,
     /// Name servers.
     pub dns: Vec<Ipv4Addr>,
+    /// The interface of a captive portal, when the network announces one (RFC 8910).
+    pub portal: Option<String>,
     keeper: tokio::task::JoinHandle<()>,
 }
 
@@ -58,7 +70,7 @@ impl Drop for Link {
     }
 }
 
-/// From nothing to an address, a route and name servers: the first wired card whose network gives them.
+/// From nothing to an address, a route and name servers: the first card whose network gives them.
 pub async fn up(options: &Options, progress: &Progress) -> Result<Link, NetError> {
     let kernel = Kernel::connect()?;
     let sys = Path::new("/sys/class/net");
@@ -71,6 +83,7 @@ pub async fn up(options: &Options, progress: &Progress) -> Result<Link, NetError
     if lease.dns.is_empty() {
         return Err(lacks("name server"));
     }
+    kernel.clear(card.index).await?;
     kernel.add_address(card.index, lease.address, lease.prefix).await?;
     kernel.default_route(card.index, router).await?;
     resolv::write(&options.resolv_conf, &lease.dns)?;
@@ -84,8 +97,25 @@ pub async fn up(options: &Options, progress: &Progress) -> Result<Link, NetError
         prefix: lease.prefix,
         router,
         dns: lease.dns.clone(),
+        portal: lease.portal.clone(),
         keeper: tokio::spawn(lease::keep(card, lease, progress.clone())),
     })
+}
+
+fn candidates(sys: &Path, options: &Options) -> Vec<Card> {
+    match &options.only {
+        Some(name) => card::wireless(sys)
+            .into_iter()
+            .filter(|card| card.name == *name)
+            .collect(),
+        None => card::wired(sys),
+    }
+}
+
+/// The wired cards that have a signal now: a cable, or a phone that shares its connection over USB.
+pub fn signals() -> Vec<String> {
+    let cards = card::wired(Path::new("/sys/class/net")).into_iter();
+    cards.filter(|card| card.carrier).map(|card| card.name).collect()
 }
 
 /// Switches every card on, and asks at each one that has a signal, all at once; cards and cables may come later.
@@ -101,14 +131,29 @@ async fn first_lease(
     let mut asking: JoinSet<(Card, Result<Lease, String>)> = JoinSet::new();
     let mut asked: Vec<String> = Vec::new();
     loop {
-        let cards = card::wired(sys);
+        let cards = candidates(sys, options);
         for card in &cards {
             if switched_on.insert(card.index) {
+                if let Some((_, mac)) = options
+                    .mac
+                    .as_ref()
+                    .filter(|(name, mac)| *name == card.name && *mac != card.mac)
+                {
+                    kernel.set_mac(card, *mac).await?;
+                }
                 kernel.link_up(card.index, &card.name).await?;
                 progress.note(format!("network card {}", card.name));
             }
-            if card.carrier && !asked.contains(&card.name) {
+            // What was read before the card was switched on may be old.
+            let settled = !options
+                .mac
+                .as_ref()
+                .is_some_and(|(name, mac)| *name == card.name && *mac != card.mac);
+            if card.carrier && settled && !asked.contains(&card.name) {
                 asked.push(card.name.clone());
+                if let Some(fixed) = &options.fixed {
+                    return Ok((card.clone(), fixed.lease()));
+                }
                 progress.note(format!("signal at {}, asking for an address", card.name));
                 let (card, deadline) = (card.clone(), Deadline::after(options.address));
                 asking.spawn(async move {

@@ -1,7 +1,6 @@
 //! The agent inside the image: link, clock, passphrase, rebirth, report. Its end is PID 1's to carry out.
 
 use std::{
-    os::fd::AsFd,
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -9,6 +8,7 @@ use std::{
 };
 
 use skykeep_core::{Explain, Explained, Progress, Secret, Trouble, owner::OwnersPart};
+use skykeep_net::Need;
 use skykeep_rebirth::{Applied, Estate};
 use skykeep_vault::{Vault, VaultError};
 use tokio::sync::watch;
@@ -21,7 +21,9 @@ use crate::{
         prompt::{self, Answer},
         rail::{self, View},
     },
-    init, usage,
+    init,
+    network::{Network, Next},
+    usage,
 };
 
 /// Where the second initrd puts the owner's part.
@@ -46,20 +48,26 @@ pub async fn run() -> Result<ExitCode, Trouble> {
     let printer = tokio::spawn(lines::print(events, Output::Text));
     let owner = OwnersPart::read(Path::new(OWNER))?;
     println!("The castle is called {}.", owner.castle.name);
+    let patience = Duration::from_secs(u64::from(owner.castle.laptop.idle_minutes) * 60);
     // The network comes up while the passphrase is being typed.
-    let network = tokio::spawn(network(
-        progress.for_step("network"),
-        owner.trust.clone(),
-        hosts(&owner),
-    ));
-    let Some(vault) = ask(&owner).await? else {
+    let country = owner.castle.laptop.wifi_country.clone();
+    let mut network = Network::begin(need(&owner), country, patience, progress.for_step("network"));
+    if network.choose_wifi_without_a_cable().await? == Next::Off {
+        println!("Powering off.");
+        return Ok(ExitCode::from(init::END_NOW));
+    }
+    let Some(vault) = ask(&owner, patience).await? else {
         return Ok(ExitCode::from(init::END_NOW));
     };
     init::network_drivers_then_seal().map_err(drivers_open)?;
     let (view, seen) = watch::channel(View::default());
-    keys::listen(view, || std::process::exit(init::END_NOW.into()));
+    let keys = keys::listen(view, || std::process::exit(init::END_NOW.into()));
     println!("[q] aborts, wipes and powers off. [r] shows the rebirth on one page.");
-    let link = network.await.map_err(|_| broken_off())??;
+    match network.settle(&keys).await? {
+        Next::GoOn => {}
+        Next::Lock => return Ok(ExitCode::FAILURE),
+        Next::Off => return Ok(ExitCode::from(init::END_NOW)),
+    }
     let newest = skykeep_rebirth::vaults::newest(&owner, vault).await;
     for line in newest.said {
         progress.note(line);
@@ -72,7 +80,7 @@ pub async fn run() -> Result<ExitCode, Trouble> {
     let applied = skykeep_rebirth::apply(estate, progress.clone()).await?;
     drop(progress);
     // The estate, and with it every secret, is gone from here on.
-    drop(link);
+    drop(network);
     let code = conclude(&applied);
     let _ = tokio::time::timeout(Duration::from_secs(2), printer).await;
     Ok(code)
@@ -105,25 +113,19 @@ pub fn conclude(applied: &Applied) -> ExitCode {
 }
 
 /// Asks until the passphrase fits; anything else that is wrong with the vault ends it. `None` when the machine is to go off.
-async fn ask(owner: &OwnersPart) -> Result<Option<Vault>, Trouble> {
+async fn ask(owner: &OwnersPart, patience: Duration) -> Result<Option<Vault>, Trouble> {
     let laptop = &owner.castle.laptop;
     if laptop.wipe_when_stick_is_removed {
         init::stick_wipes().map_err(|e| stick_not_watched(&e))?;
         println!("Pulling the stick out wipes this computer's memory and switches it off.");
     }
-    let patience = Duration::from_secs(u64::from(laptop.idle_minutes) * 60);
     println!(
         "Ctrl-D wipes and powers off; so does nobody typing for {} minutes.",
         laptop.idle_minutes
     );
     usage::prompt_stands();
     loop {
-        let answer = prompt::hidden_line_within("Passphrase: ", Some(patience))?;
-        // The kernel's line buffer: what was typed before the question, or half, is still in it.
-        if let Err(e) = skykeep_sys::overwrite_terminal_input(std::io::stdin().as_fd()) {
-            println!("The console's line buffer can't be overwritten: {e}");
-        }
-        let passphrase = match answer {
+        let passphrase = match prompt::secret_line_within("Passphrase: ", Some(patience))? {
             Answer::Line(passphrase) => passphrase,
             Answer::End => {
                 println!("Powering off.");
@@ -219,27 +221,15 @@ fn hosts(owner: &OwnersPart) -> Vec<String> {
     hosts
 }
 
-async fn network(
-    progress: Progress,
-    trust: skykeep_core::http::Trust,
-    hosts: Vec<String>,
-) -> Result<skykeep_net::Link, Trouble> {
-    let link = skykeep_net::up(&skykeep_net::Options::default(), &progress).await?;
-    progress.note(format!(
-        "{} has {}/{} by {}",
-        link.card, link.address, link.prefix, link.router
-    ));
-    let built = std::fs::read_to_string(BUILT)
-        .ok()
-        .and_then(|t| t.trim().parse().ok())
-        .unwrap_or(0u64);
-    let not_before = SystemTime::UNIX_EPOCH + Duration::from_secs(built);
-    let change = skykeep_net::clock::set_from(&hosts, &trust, not_before, Duration::from_secs(30), &progress).await?;
-    progress.note(format!(
-        "the clock was off by {} s; {} hosts agree",
-        change.seconds, change.hosts
-    ));
-    Ok(link)
+/// What the network must lead to.
+fn need(owner: &OwnersPart) -> Need {
+    let built = std::fs::read_to_string(BUILT);
+    let built = built.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0u64);
+    Need {
+        hosts: hosts(owner),
+        trust: owner.trust.clone(),
+        not_before: SystemTime::UNIX_EPOCH + Duration::from_secs(built),
+    }
 }
 
 fn broken_off() -> Explained {

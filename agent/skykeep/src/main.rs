@@ -7,6 +7,7 @@ mod code;
 mod console;
 mod guard;
 mod init;
+mod network;
 mod node;
 mod usage;
 

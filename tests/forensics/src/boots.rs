@@ -252,7 +252,9 @@ impl Boot<'_> {
         self.type_text(rest)?;
         self.type_text("\n")?;
         if self.screen {
-            // There the work fails at once, and what is left is looked at as "locked".
+            // There is no network, so the person locks; what is left is looked at as "locked".
+            self.wait_on_screen("[x] lock")?;
+            self.type_text("x")?;
             return self.wait_on_screen("[r] start again");
         }
         self.laptop.plug_cable(true)?;

@@ -20,6 +20,13 @@ pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
         "laptop.idleMinutes",
         format!("{} is outside 1 to 240", castle.laptop.idle_minutes),
         "Use the minutes that the passphrase prompt may stand unanswered; 15 without this field.",
+    )?;
+    let country = castle.laptop.wifi_country.as_deref().unwrap_or("IT");
+    ensure(
+        country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase()),
+        "laptop.wifiCountry",
+        format!("{country} is not two capital letters"),
+        "Use the code of ISO 3166, such as IT or DE, or leave the field out.",
     )
 }
 

@@ -95,6 +95,9 @@ pub struct Laptop {
     pub idle_minutes: u16,
     /// Pulling the stick out wipes the memory and switches the machine off.
     pub wipe_when_stick_is_removed: bool,
+    /// The country (two capitals, ISO 3166) whose radio rules the Wi-Fi card keeps. Without it the card keeps those that hold everywhere, until the access
+    /// point names its country.
+    pub wifi_country: Option<String>,
 }
 
 impl Default for Laptop {
@@ -102,6 +105,7 @@ impl Default for Laptop {
         Laptop {
             idle_minutes: 15,
             wipe_when_stick_is_removed: false,
+            wifi_country: None,
         }
     }
 }

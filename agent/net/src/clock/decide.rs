@@ -1,6 +1,6 @@
 //! Which time to believe. Pure.
 
-use super::Reading;
+use super::{Reached, Reading};
 use crate::error::NetError;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -33,7 +33,10 @@ pub(super) fn agree(mut told: Vec<Told>, silent: Vec<String>, not_before: System
             })
             .collect();
         answers.extend(silent);
-        return Err(NetError::NoTime { answers });
+        return Err(NetError::NoTime {
+            answers,
+            reached: Reached::Nothing,
+        });
     }
     // All brought to the same moment, so that a slow answer does not count as another time.
     let now = told.iter().map(|one| one.taken).max().unwrap_or_else(Instant::now);
@@ -42,7 +45,10 @@ pub(super) fn agree(mut told: Vec<Told>, silent: Vec<String>, not_before: System
     }
     told.sort_by_key(|one| one.time);
     let Some(median) = told.get((told.len() - 1) / 2).map(|one| one.time) else {
-        return Err(NetError::NoTime { answers: silent });
+        return Err(NetError::NoTime {
+            answers: silent,
+            reached: Reached::Nothing,
+        });
     };
     let close = told.iter().filter(|one| apart(one.time, median) <= SPREAD).count();
     if close < 2 || close * 2 <= told.len() {
@@ -100,7 +106,7 @@ mod tests {
     fn one_answer_is_not_enough_and_who_was_silent_is_named() {
         let error = decide(&[BUILT + 500]).unwrap_err();
         assert!(
-            matches!(&error, NetError::NoTime { answers } if answers.iter().any(|a| a.contains("h9"))),
+            matches!(&error, NetError::NoTime { answers, .. } if answers.iter().any(|a| a.contains("h9"))),
             "{error}"
         );
     }

@@ -1,5 +1,6 @@
 //! Asking one host for the time: a HEAD request over TLS, and its Date.
 
+use super::Reached;
 use super::verify::TimelessVerifier;
 use rustls::client::WebPkiServerVerifier;
 use rustls::{ClientConfig, crypto::ring};
@@ -21,8 +22,27 @@ pub(super) struct Answer {
     pub(super) taken: Instant,
 }
 
-/// The error is one line, without the host's name.
-pub(super) async fn ask(host: &str, trust: &Trust, not_before: SystemTime) -> Result<Answer, String> {
+/// How far one host was reached, as seen from outside.
+#[derive(Default)]
+pub(super) struct Progressed(std::sync::Mutex<Reached>);
+
+impl Progressed {
+    fn set(&self, reached: Reached) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = reached;
+    }
+
+    pub(super) fn get(&self) -> Reached {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The error is one line, without the host's name. `so_far` follows how far it got, also for whoever loses patience.
+pub(super) async fn ask(
+    host: &str,
+    trust: &Trust,
+    not_before: SystemTime,
+    so_far: &Progressed,
+) -> Result<Answer, String> {
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) => (name, port.parse::<u16>().map_err(|e| e.to_string())?),
         None => (host, 443),
@@ -39,11 +59,18 @@ pub(super) async fn ask(host: &str, trust: &Trust, not_before: SystemTime) -> Re
         .with_custom_certificate_verifier(verifier.clone())
         .with_no_client_auth();
     let server = ServerName::try_from(name.to_owned()).map_err(|e| chain(&e))?;
-    let stream = TcpStream::connect((name, port)).await.map_err(|e| chain(&e))?;
+    let addresses: Vec<_> = tokio::net::lookup_host((name, port))
+        .await
+        .map_err(|e| chain(&e))?
+        .collect();
+    so_far.set(Reached::Names);
+    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|e| chain(&e))?;
+    so_far.set(Reached::Connection);
     let mut stream = TlsConnector::from(Arc::new(config))
         .connect(server, stream)
         .await
         .map_err(|e| chain(&e))?;
+    so_far.set(Reached::Tls);
     let request = format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: skykeep\r\nConnection: close\r\n\r\n");
     let asked = Instant::now();
     stream.write_all(request.as_bytes()).await.map_err(|e| chain(&e))?;

@@ -39,6 +39,20 @@ impl Reading {
     }
 }
 
+/// How far a host was reached, in the order of the way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reached {
+    /// Not even its name has an address.
+    #[default]
+    Nothing,
+    /// It has an address, and nobody answers there.
+    Names,
+    /// Somebody answers, and can't prove to be that host.
+    Connection,
+    /// It proved who it is, and told no usable time.
+    Tls,
+}
+
 /// How the clock was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
@@ -86,25 +100,37 @@ pub async fn measure(
     for host in hosts {
         let (host, trust) = (host.clone(), trust.clone());
         asking.spawn(async move {
-            let answer = tokio::time::timeout(deadline.remaining(), host::ask(&host, &trust, not_before)).await;
+            let so_far = host::Progressed::default();
+            let asked = host::ask(&host, &trust, not_before, &so_far);
+            let answer = tokio::time::timeout(deadline.remaining(), asked).await;
             let answer = answer.unwrap_or_else(|_| Err(format!("no answer in {} s", limit.as_secs())));
-            (host, answer)
+            (host, answer, so_far.get())
         });
     }
     let mut told = Vec::new();
     let mut silent = Vec::new();
+    let mut best = Reached::default();
     while let Some(done) = asking.join_next().await {
         match done {
-            Ok((host, Ok(answer))) => told.push(decide::Told {
-                host,
-                time: answer.time,
-                taken: answer.taken,
-            }),
-            Ok((host, Err(why))) => silent.push(format!("{host}: {why}")),
+            Ok((host, Ok(answer), reached)) => {
+                best = best.max(reached);
+                told.push(decide::Told {
+                    host,
+                    time: answer.time,
+                    taken: answer.taken,
+                });
+            }
+            Ok((host, Err(why), reached)) => {
+                best = best.max(reached);
+                silent.push(format!("{host}: {why}"));
+            }
             Err(e) => silent.push(e.to_string()),
         }
     }
-    decide::agree(told, silent, not_before)
+    decide::agree(told, silent, not_before).map_err(|error| match error {
+        NetError::NoTime { answers, .. } => NetError::NoTime { answers, reached: best },
+        other => other,
+    })
 }
 
 fn apply(reading: &Reading) -> Result<Change, NetError> {

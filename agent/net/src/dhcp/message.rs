@@ -15,6 +15,8 @@ const SERVER: u8 = 54;
 const PARAMETERS: u8 = 55;
 const MAX_SIZE: u8 = 57;
 const CLIENT: u8 = 61;
+/// RFC 8910: where a captive portal tells about itself.
+const PORTAL: u8 = 114;
 const END: u8 = 255;
 
 /// Where the options begin.
@@ -58,6 +60,8 @@ pub(crate) struct Lease {
     pub(crate) server: Ipv4Addr,
     /// None: for ever.
     pub(crate) time: Option<Duration>,
+    /// The captive portal's own interface (an HTTPS address), when the network announces one.
+    pub(crate) portal: Option<String>,
 }
 
 /// What the client says.
@@ -104,7 +108,7 @@ pub(crate) fn encode(say: &Say<'_>, xid: u32, mac: [u8; 6], seconds: u16) -> Vec
     }
     out.extend([MAX_SIZE, 2]);
     out.extend(1472u16.to_be_bytes());
-    out.extend([PARAMETERS, 4, MASK, ROUTER, DNS, LEASE_TIME]);
+    out.extend([PARAMETERS, 5, MASK, ROUTER, DNS, LEASE_TIME, PORTAL]);
     out.push(END);
     // Old servers want the length of a BOOTP message.
     out.resize(out.len().max(300), PAD);
@@ -143,6 +147,7 @@ pub(crate) fn decode(bytes: &[u8], xid: u32, mac: [u8; 6]) -> Option<(Kind, Opti
         time: seconds
             .filter(|s| *s != u32::MAX)
             .map(|s| Duration::from_secs(s.max(60).into())),
+        portal: option(options, PORTAL).and_then(portal),
     };
     let usable =
         !address.is_unspecified() && !address.is_loopback() && !address.is_multicast() && !address.is_broadcast();
@@ -164,6 +169,14 @@ fn option(mut rest: &[u8], wanted: u8) -> Option<&[u8]> {
             _ => return None,
         };
     }
+}
+
+/// RFC 8910 has a name of its own for "there is no portal here".
+fn portal(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    let address = text.trim_end_matches('\0');
+    let printable = address.bytes().all(|byte| byte.is_ascii_graphic());
+    (printable && address.starts_with("https://")).then(|| address.to_owned())
 }
 
 fn addresses(value: &[u8]) -> Vec<Ipv4Addr> {
@@ -253,6 +266,33 @@ pub(crate) mod tests {
             let mut twisted = bytes.clone();
             twisted[at] = 255 - twisted[at];
             let _ = decode(&twisted, 7, MAC);
+        }
+    }
+
+    #[test]
+    fn an_announced_portal_is_kept_and_a_strange_one_is_not() {
+        let with = |text: &[u8]| {
+            let mut options = FULL.to_vec();
+            options.extend([PORTAL, u8::try_from(text.len()).expect("short")]);
+            options.extend(text);
+            decode(&from_server(5, 7, &options), 7, MAC)
+                .expect("an answer")
+                .1
+                .expect("a lease")
+                .portal
+        };
+        assert_eq!(
+            with(b"https://portal.hotel.example/api").as_deref(),
+            Some("https://portal.hotel.example/api")
+        );
+        for strange in [
+            &b"urn:ietf:params:capport:unrestricted"[..],
+            b"http://x/",
+            b"https://x/\x1b[2J",
+            b"https://\xff",
+            b"",
+        ] {
+            assert_eq!(with(strange), None);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Asking for something that must not be seen.
+//! Asking for one line: something that must not be seen, or something that a person wants to see while typing it.
 
 use std::{
     fs::File,
@@ -44,9 +44,31 @@ pub fn hidden_line(question: &str) -> Result<Secret, Explained> {
 ///
 /// The terminal gives whole lines, unshown: for exactly this the kernel clears its own copies as it hands them out.
 pub fn hidden_line_within(question: &str, patience: Option<Duration>) -> Result<Answer, Explained> {
+    line_within(question, patience, false)
+}
+
+/// As [`hidden_line_within`], but what is typed is seen: for what is no secret.
+pub fn shown_line_within(question: &str, patience: Option<Duration>) -> Result<Answer, Explained> {
+    line_within(question, patience, true)
+}
+
+/// As [`hidden_line_within`]; afterwards the kernel's line buffer, in which what was typed before the question or only half still stands, is overwritten.
+pub fn secret_line_within(question: &str, patience: Option<Duration>) -> Result<Answer, Explained> {
+    let answer = hidden_line_within(question, patience);
+    if let Err(e) = skykeep_sys::overwrite_terminal_input(io::stdin().as_fd()) {
+        println!("The console's line buffer can't be overwritten: {e}");
+    }
+    answer
+}
+
+fn line_within(question: &str, patience: Option<Duration>, seen: bool) -> Result<Answer, Explained> {
     let stdin = io::stdin();
     // Before the question stands there: who answers fast must find the echo off and lose no key.
-    let guard = if stdin.is_terminal() { Some(Echo::off()?) } else { None };
+    let guard = if stdin.is_terminal() {
+        Some(Echo::set(seen)?)
+    } else {
+        None
+    };
     eprint!("{question}");
     let _ = io::stderr().flush();
     let mut file = stdin
@@ -56,7 +78,9 @@ pub fn hidden_line_within(question: &str, patience: Option<Duration>) -> Result<
         .map_err(|e| problem(&e))?;
     let answer = line_of(&mut file, patience.map(|patience| Instant::now() + patience));
     drop(guard);
-    eprintln!();
+    if !seen {
+        eprintln!();
+    }
     answer
 }
 
@@ -130,16 +154,16 @@ fn problem(e: &io::Error) -> Explained {
     }
 }
 
-/// Echo is off while this lives.
+/// Whole lines, with the echo on or off, while this lives.
 struct Echo(termios::Termios);
 
 impl Echo {
-    fn off() -> Result<Self, Explained> {
+    fn set(on: bool) -> Result<Self, Explained> {
         let stdin = io::stdin();
         let before = termios::tcgetattr(&stdin).map_err(|e| problem(&e.into()))?;
         let mut quiet = before.clone();
         quiet.local_flags.insert(LocalFlags::ICANON);
-        quiet.local_flags.remove(LocalFlags::ECHO);
+        quiet.local_flags.set(LocalFlags::ECHO, on);
         quiet.local_flags.remove(LocalFlags::ECHONL);
         // Also throws away what was typed before the question stood there.
         termios::tcsetattr(&stdin, SetArg::TCSAFLUSH, &quiet).map_err(|e| problem(&e.into()))?;

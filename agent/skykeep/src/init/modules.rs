@@ -10,6 +10,24 @@ use std::path::{Path, PathBuf};
 /// What no device asks for by itself.
 const ALWAYS: &[&str] = &["efivarfs", "evdev", "button"];
 
+/// What a module would ask the kernel to load by a program that does not exist here: the ciphers of WPA2 and WPA3, and the half of Intel's driver that
+/// fits the card's firmware.
+const COMPANIONS: &[(&str, &[&str])] = &[
+    (
+        "mac80211",
+        &[
+            "aesni_intel",
+            "ghash_clmulni_intel",
+            "ghash_generic",
+            "seqiv",
+            "ccm",
+            "gcm",
+            "cmac",
+        ],
+    ),
+    ("iwlwifi", &["iwlmvm", "iwldvm"]),
+];
+
 /// `modules.dep`, `modules.softdep` and `modules.alias` of one kernel, and what is loaded of it.
 pub struct Loader {
     folder: PathBuf,
@@ -90,6 +108,19 @@ impl Index {
         order
     }
 
+    /// As [`Index::files_for`], and the companions of each of these after them.
+    fn with_companions(&self, module: &str) -> Vec<String> {
+        let mut order = self.files_for(module);
+        for (wanted, companions) in COMPANIONS {
+            if order.iter().any(|file| name_of(file) == *wanted) {
+                for companion in *companions {
+                    self.collect(companion, &mut order, 0);
+                }
+            }
+        }
+        order
+    }
+
     fn collect(&self, module: &str, order: &mut Vec<String>, depth: usize) {
         let Some((file, needs)) = self.files.get(module) else {
             return;
@@ -145,9 +176,9 @@ impl Loader {
         self.index.modules_for(modalias).iter().all(|module| self.load(module))
     }
 
-    /// Loads one module and what it needs. A driver that refuses its device is no error. False when the kernel is sealed.
+    /// Loads one module, what it needs, and what they would ask for later. A driver that refuses its device is no error. False when the kernel is sealed.
     pub fn load(&mut self, module: &str) -> bool {
-        for file in self.index.files_for(module) {
+        for file in self.index.with_companions(module) {
             if !self.done.insert(file.clone()) {
                 continue;
             }
@@ -228,6 +259,20 @@ mod tests {
             index().modules_under("/drivers/net/phy/"),
             ["libphy", "mdio_bus", "realtek"]
         );
+    }
+
+    #[test]
+    fn intels_other_half_and_the_ciphers_are_loaded_without_being_asked_for() {
+        let index = Index::parse(
+            "wifi/iwlwifi.ko: cfg80211.ko\nwifi/iwlmvm.ko: wifi/iwlwifi.ko mac80211.ko cfg80211.ko\nmac80211.ko: cfg80211.ko\ncfg80211.ko:\ncrypto/ccm.ko:\n",
+            "",
+            "",
+        );
+        let order = index.with_companions("iwlwifi");
+        assert_eq!(order.first().map(String::as_str), Some("cfg80211.ko"));
+        assert_eq!(order.last().map(String::as_str), Some("wifi/iwlmvm.ko"));
+        assert!(index.with_companions("mac80211").contains(&"crypto/ccm.ko".to_owned()));
+        assert_eq!(index.with_companions("ccm"), ["crypto/ccm.ko"]);
     }
 
     #[test]

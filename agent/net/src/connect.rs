@@ -1,0 +1,85 @@
+//! From a card to a network on which the castle's hosts answer truthfully; or why not.
+
+use crate::clock::{self, Change};
+use crate::diagnosis::{Diagnosis, Facts};
+use crate::error::NetError;
+use crate::portal::{self, Verdict};
+use crate::up::{self, Link, Options};
+use crate::{diagnosis, names};
+use skykeep_core::{Progress, http::Trust};
+use std::time::{Duration, SystemTime};
+
+/// What a network must lead to.
+#[derive(Clone)]
+pub struct Need {
+    /// The castle's own hosts (`name` or `name:port`); they tell the time over TLS.
+    pub hosts: Vec<String>,
+    /// Who may vouch for them.
+    pub trust: Trust,
+    /// When the image was built: no true time is earlier.
+    pub not_before: SystemTime,
+}
+
+/// How long the castle's hosts may take.
+const HOSTS: Duration = Duration::from_secs(30);
+/// So long they are waited for before a portal is looked for: on a good network they have answered by then, and nobody else is asked anything.
+const SUSPICION: Duration = Duration::from_secs(6);
+
+/// Brings the network up and the clock right. On failure everything that was seen is looked at once more, for the person.
+pub async fn connect(options: &Options, need: &Need, progress: &Progress) -> Result<(Link, Change), Box<Diagnosis>> {
+    let link = match up::up(options, progress).await {
+        Ok(link) => link,
+        Err(error) => {
+            return Err(Box::new(Diagnosis {
+                facts: diagnosis::links(options),
+                error,
+            }));
+        }
+    };
+    let clock = clock::set_from(&need.hosts, &need.trust, need.not_before, HOSTS, progress);
+    let suspicion = async {
+        tokio::time::sleep(SUSPICION).await;
+        match portal::look(link.portal.as_deref(), &need.trust).await {
+            portal @ Verdict::Portal(_) => portal,
+            // The hosts may just be slow.
+            Verdict::Open | Verdict::Unknown => std::future::pending().await,
+        }
+    };
+    let (error, portal) = tokio::select! {
+        biased;
+        outcome = clock => match outcome {
+            Ok(change) => return Ok((link, change)),
+            Err(error) => (error, None),
+        },
+        portal = suspicion => (NetError::NoTime { answers: Vec::new(), reached: clock::Reached::Nothing }, Some(portal)),
+    };
+    Err(Box::new(diagnose(options, &link, need, error, portal).await))
+}
+
+async fn diagnose(options: &Options, link: &Link, need: &Need, error: NetError, portal: Option<Verdict>) -> Diagnosis {
+    let host = need
+        .hosts
+        .first()
+        .map_or("example.com", |host| host.split(':').next().unwrap_or(host));
+    let asked = async {
+        match portal {
+            Some(portal) => portal,
+            None => portal::look(link.portal.as_deref(), &need.trust).await,
+        }
+    };
+    let (names, portal) = tokio::join!(names::look(&link.dns, host), asked);
+    let facts = Facts {
+        address: Some(format!("{}/{} at {}", link.address, link.prefix, link.card)),
+        card: Some(link.card.clone()),
+        router: Some((link.router, diagnosis::answers(link.router))),
+        names: Some(names),
+        portal: Some(portal),
+        reached: match &error {
+            NetError::NoTime { reached, .. } => Some(*reached),
+            _ => None,
+        },
+        ..diagnosis::links(options)
+    };
+    let error = facts.clearer_than(error);
+    Diagnosis { facts, error }
+}
