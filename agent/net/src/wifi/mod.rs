@@ -1,4 +1,4 @@
-//! Wi-Fi: what is in the air, joining it, and staying in. The radio is driven by Debian's wpa_supplicant over its control socket (docs/adr/0009).
+//! Wi-Fi: what is in the air, joining it, and staying in. The radio is driven by Debian's wpa_supplicant over its control socket (docs/adr/0010).
 
 mod choice;
 mod control;

@@ -151,13 +151,8 @@ fn show(owner: &Owner, status: &Status) {
     }
 }
 
-<<<<<<< HEAD
 pub async fn destroy(owner: &Owner, name: &str, generation: Option<Generation>) -> Result<ExitCode, Trouble> {
-    let part = OwnersPart::read(&owner.castle)?;
-=======
-pub async fn destroy(owner: &Owner, name: &str) -> Result<ExitCode, Trouble> {
     let part = owner.part().await?;
->>>>>>> 1f6c4c8 (host mode: an ordinary user's own namespaces with a read-only view, --from an address, what is not protected said before the passphrase; corpus of the fuzz targets)
     if part.castle.name != name {
         return Err(Explained {
             what: "Nothing was destroyed".into(),

@@ -15,13 +15,9 @@ mod vault;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-<<<<<<< HEAD
-use skykeep_core::{Explained, Generation, Trouble};
-=======
 use host::Host;
 use reqwest::Url;
-use skykeep_core::{Explained, Trouble, http::Trust, owner::OwnersPart};
->>>>>>> 1f6c4c8 (host mode: an ordinary user's own namespaces with a read-only view, --from an address, what is not protected said before the passphrase; corpus of the fuzz targets)
+use skykeep_core::{Explained, Generation, Trouble, http::Trust, owner::OwnersPart};
 
 use crate::console::lines::Output;
 
@@ -188,13 +184,8 @@ async fn dispatch(command: Command, host: Option<Host>) -> Result<ExitCode, Trou
             owner,
             accept_host: _,
             take_over,
-<<<<<<< HEAD
-        } => castle::apply(&owner, accept_host, take_over.as_deref()).await,
-        Command::Status { owner, all_generations } => castle::status(&owner, all_generations).await,
-=======
         } => castle::apply(&owner, host, take_over.as_deref()).await,
-        Command::Status(owner) => castle::status(&owner).await,
->>>>>>> 1f6c4c8 (host mode: an ordinary user's own namespaces with a read-only view, --from an address, what is not protected said before the passphrase; corpus of the fuzz targets)
+        Command::Status { owner, all_generations } => castle::status(&owner, all_generations).await,
         Command::Report(owner) => castle::report(&owner).await,
         Command::Destroy {
             owner,
