@@ -127,6 +127,10 @@ async fn ask(owner: &OwnersPart, patience: Duration) -> Result<Option<Vault>, Tr
     loop {
         let passphrase = match prompt::secret_line_within("Passphrase: ", Some(patience))? {
             Answer::Line(passphrase) => passphrase,
+            Answer::Cancelled => {
+                println!("What was typed is thrown away.");
+                continue;
+            }
             Answer::End => {
                 println!("Powering off.");
                 return Ok(None);

@@ -9,13 +9,17 @@ use std::{
 
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::termios::{self, FlushArg, LocalFlags, SetArg},
+    sys::termios::{self, FlowArg, FlushArg, InputFlags, LocalFlags, SetArg, SpecialCharacterIndices},
 };
 use skykeep_core::{Explained, Secret};
 use zeroize::Zeroize;
 
 /// Longest passphrase that is read, bytes.
 const LONGEST: usize = 4096;
+/// A terminal throws away what a line has beyond this: a line that is full is not the line that was typed.
+const FULL: usize = 4095;
+/// Ctrl-C, which ends a line here like Enter.
+const CANCEL: u8 = 3;
 
 /// What came of a question.
 pub enum Answer {
@@ -23,6 +27,8 @@ pub enum Answer {
     Line(Secret),
     /// Ctrl-D on an empty line, or the end of the input.
     End,
+    /// Ctrl-C: what was typed is wiped.
+    Cancelled,
     /// Nobody ended a line in time. What was half typed is wiped.
     TimeUp,
 }
@@ -31,11 +37,16 @@ pub enum Answer {
 pub fn hidden_line(question: &str) -> Result<Secret, Explained> {
     match hidden_line_within(question, None)? {
         Answer::Line(line) => Ok(line),
-        Answer::End | Answer::TimeUp => Err(Explained {
-            what: "No passphrase was typed".into(),
-            why: "the input ended".into(),
-            remedy: "Start again and type it at the prompt.".into(),
-        }),
+        Answer::End | Answer::TimeUp => Err(not_typed("the input ended")),
+        Answer::Cancelled => Err(not_typed("Ctrl-C was pressed")),
+    }
+}
+
+fn not_typed(why: &str) -> Explained {
+    Explained {
+        what: "No passphrase was typed".into(),
+        why: why.into(),
+        remedy: "Start again and type it at the prompt.".into(),
     }
 }
 
@@ -76,7 +87,8 @@ fn line_within(question: &str, patience: Option<Duration>, seen: bool) -> Result
         .try_clone_to_owned()
         .map(File::from)
         .map_err(|e| problem(&e))?;
-    let answer = line_of(&mut file, patience.map(|patience| Instant::now() + patience));
+    let deadline = patience.map(|patience| Instant::now() + patience);
+    let answer = line_of(&mut file, guard.is_some(), deadline);
     drop(guard);
     if !seen {
         eprintln!();
@@ -85,7 +97,8 @@ fn line_within(question: &str, patience: Option<Duration>, seen: bool) -> Result
 }
 
 /// Reads unbuffered, byte by byte, into one buffer that never moves: a buffered reader would keep a copy that nobody wipes.
-fn line_of(file: &mut File, deadline: Option<Instant>) -> Result<Answer, Explained> {
+fn line_of(file: &mut File, terminal: bool, deadline: Option<Instant>) -> Result<Answer, Explained> {
+    let longest = if terminal { FULL - 1 } else { LONGEST };
     let mut line = Vec::with_capacity(LONGEST + 1);
     let mut byte = [0u8; 1];
     loop {
@@ -98,13 +111,17 @@ fn line_of(file: &mut File, deadline: Option<Instant>) -> Result<Answer, Explain
             Ok(0) => return Ok(Answer::Line(Secret::new(line))),
             Ok(_) => match byte {
                 [b'\n' | b'\r'] => return Ok(Answer::Line(Secret::new(line))),
+                [CANCEL] if terminal => {
+                    line.zeroize();
+                    return Ok(Answer::Cancelled);
+                }
                 [0x15] => line.zeroize(),
-                [b] if line.len() < LONGEST => line.push(b),
+                [b] if line.len() < longest => line.push(b),
                 _ => {
                     line.zeroize();
                     return Err(Explained {
                         what: "That passphrase is too long".into(),
-                        why: format!("more than {LONGEST} bytes came before the end of the line"),
+                        why: format!("more than {longest} bytes came before the end of the line"),
                         remedy: "Type it again. On a serial line, check the cable: noise looks like this.".into(),
                     });
                 }
@@ -165,9 +182,17 @@ impl Echo {
         quiet.local_flags.insert(LocalFlags::ICANON);
         quiet.local_flags.set(LocalFlags::ECHO, on);
         quiet.local_flags.remove(LocalFlags::ECHONL);
+        // Ctrl-C must not end us with the echo off, so it is no signal but the end of the line. Noise on a serial line
+        // must not stop the output.
+        quiet.local_flags.remove(LocalFlags::ISIG);
+        quiet.input_flags.remove(InputFlags::IXON);
+        if let Some(end) = quiet.control_chars.get_mut(SpecialCharacterIndices::VEOL as usize) {
+            *end = CANCEL;
+        }
         // Also throws away what was typed before the question stood there.
         termios::tcsetattr(&stdin, SetArg::TCSAFLUSH, &quiet).map_err(|e| problem(&e.into()))?;
         let _ = termios::tcflush(&stdin, FlushArg::TCIFLUSH);
+        let _ = termios::tcflow(&stdin, FlowArg::TCOON);
         Ok(Echo(before))
     }
 }
@@ -187,7 +212,11 @@ mod tests {
         let mut writer = File::from(near);
         writer.write_all(typed).expect("typing");
         let held = Some(writer).filter(|_| !close);
-        let got = line_of(&mut File::from(far), patience.map(|patience| Instant::now() + patience));
+        let got = line_of(
+            &mut File::from(far),
+            false,
+            patience.map(|patience| Instant::now() + patience),
+        );
         drop(held);
         got
     }
@@ -196,6 +225,7 @@ mod tests {
         match answer {
             Answer::Line(line) => line.expose_str().expect("text"),
             Answer::End => "END",
+            Answer::Cancelled => "CANCELLED",
             Answer::TimeUp => "TIME",
         }
     }

@@ -111,7 +111,7 @@ impl Air {
                                 continue;
                             }
                         },
-                        Answer::End => continue,
+                        Answer::End | Answer::Cancelled => continue,
                         Answer::TimeUp => return Ok(Outcome::Off),
                     }
                 }
@@ -143,7 +143,7 @@ impl Air {
                 let question = format!("Password of {} ({enter}): ", ssid.shown());
                 let typed = match prompt::secret_line_within(&question, Some(patience))? {
                     Answer::Line(typed) => typed,
-                    Answer::End => return Ok(Tried::Back),
+                    Answer::End | Answer::Cancelled => return Ok(Tried::Back),
                     Answer::TimeUp => return Ok(Tried::Off),
                 };
                 if typed.is_empty() && security.is_some() {

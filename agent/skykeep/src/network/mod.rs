@@ -150,7 +150,7 @@ impl Network {
                 Some(self.patience),
             )? {
                 Answer::TimeUp => return Ok(Next::Off),
-                Answer::End => {}
+                Answer::End | Answer::Cancelled => {}
                 Answer::Line(line) if line.is_empty() => self.wish(|wishes| wishes.fixed = None),
                 Answer::Line(line) => match typed_addresses(line.expose_str().unwrap_or_default()) {
                     Ok(fixed) => self.wish(|wishes| wishes.fixed = Some(fixed)),
@@ -167,7 +167,7 @@ impl Network {
         let mac =
             match prompt::shown_line_within("Hardware address of that device (Enter: back): ", Some(self.patience))? {
                 Answer::TimeUp => return Ok(Next::Off),
-                Answer::End => return Ok(Next::GoOn),
+                Answer::End | Answer::Cancelled => return Ok(Next::GoOn),
                 Answer::Line(line) if line.is_empty() => return Ok(Next::GoOn),
                 Answer::Line(line) => typed_mac(line.expose_str().unwrap_or_default()),
             };
