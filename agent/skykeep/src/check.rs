@@ -22,8 +22,12 @@ pub fn is_wanted() -> bool {
 pub fn image() -> Result<String, Explained> {
     let files = compare(Path::new("/"))?;
     let disks = fs::read_dir("/sys/class/block").into_iter().flatten().count();
+    let sealed = match Path::new("/sys/class/net").exists() && !Path::new("/sys/class/block").exists() {
+        true => " Its kernel has no block layer: it could see none.",
+        false => "",
+    };
     Ok(format!(
-        "Checked: all {files} files of the image are as they were built. Disks that this system can see: {disks}."
+        "Checked: all {files} files of the image are as they were built. Disks that this system can see: {disks}.{sealed}"
     ))
 }
 

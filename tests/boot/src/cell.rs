@@ -36,10 +36,20 @@ pub struct Shown {
     pub disks: usize,
 }
 
+/// What of the image is booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Debian's signed kernel without storage drivers.
+    Laptop,
+    /// Our own kernel without a block layer.
+    Sealed,
+}
+
 /// Why a cell can't be, if it can't.
-pub fn impossible(kind: Kind, firmware: Firmware) -> Option<&'static str> {
-    match (kind, firmware) {
-        (Kind::FatStick, Firmware::Bios) => Some(
+pub fn impossible(flavour: Flavour, kind: Kind, firmware: Firmware) -> Option<&'static str> {
+    match (flavour, kind, firmware) {
+        (Flavour::Sealed, _, Firmware::SecureBoot) => Some("the kernel is our own, and nobody signed it"),
+        (_, Kind::FatStick, Firmware::Bios) => Some(
             "a BIOS runs code from the first sector, which copying files does not write: write the ISO byte for byte",
         ),
         _ => None,

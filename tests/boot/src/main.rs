@@ -9,11 +9,11 @@ mod special;
 mod table;
 
 use anyhow::{Result, ensure};
-use cell::Machine;
+use cell::{Flavour, Machine};
 use clap::Parser;
 use lab_laptop::Firmware;
 use media::{KINDS, Kind, Media};
-use special::{ALL, Special};
+use special::{ALL, SEALED, Special};
 use std::path::PathBuf;
 
 /// Boots the image's media in QEMU and proves that no host disk was touched.
@@ -22,6 +22,9 @@ struct Arguments {
     /// Folder made by image/build
     #[arg(long)]
     build: PathBuf,
+    /// The same of the flavour `sealed`
+    #[arg(long)]
+    sealed: PathBuf,
     /// The source tree (image scripts, example castle)
     #[arg(long)]
     tree: PathBuf,
@@ -44,23 +47,27 @@ fn main() -> Result<()> {
     let work = tempfile::Builder::new().prefix("skykeep-boot-").tempdir()?;
     let files = media::owners_files(&arguments.tree, work.path())?;
     let personal = media::owners_part(&arguments.tree, &files, work.path())?;
-    let make =
-        |part, by, folder: &str| Media::make(&arguments.tree, &arguments.build, part, by, &work.path().join(folder));
-    let media = make(&personal, Some((&arguments.skykeep, &files)), "good")?;
-    let hostile = make(&media::hostile_part(work.path())?, None, "hostile")?;
+    let make = |build, part, by, folder: &str| Media::make(&arguments.tree, build, part, by, &work.path().join(folder));
+    let owner = Some((arguments.skykeep.as_path(), files.as_path()));
+    let media = make(&arguments.build, &personal, owner, "good")?;
+    let sealed = make(&arguments.sealed, &personal, owner, "sealed")?;
+    let hostile = make(&arguments.build, &media::hostile_part(work.path())?, None, "hostile")?;
     let mut outcomes = Vec::new();
     for plan in if arguments.full.is_some() { all() } else { few() } {
         let name = plan.name();
         if !name.contains(&arguments.only) {
             continue;
         }
-        let shown = match cell::impossible(plan.kind, plan.machine.firmware) {
+        let shown = match cell::impossible(plan.flavour, plan.kind, plan.machine.firmware) {
             Some(why) => table::Outcome::Impossible(why),
             None => {
                 let folder = work.path().join(name.replace(' ', "-"));
                 match patiently(|| {
                     cell::boot(
-                        &media,
+                        match plan.flavour {
+                            Flavour::Laptop => &media,
+                            Flavour::Sealed => &sealed,
+                        },
                         &arguments.virt_fw_vars,
                         plan.kind,
                         &plan.machine,
@@ -75,15 +82,19 @@ fn main() -> Result<()> {
         println!("{name:40} {}", shown.line());
         outcomes.push((plan, shown));
     }
-    let few = [Special::Hostile(Kind::Cd, Firmware::Bios)];
+    let asked = match arguments.full {
+        Some(_) => [ALL.as_slice(), &SEALED].concat(),
+        None => vec![Special::Hostile(Kind::Cd, Firmware::Bios), Special::NoBlockLayer],
+    };
     let mut answers = Vec::new();
-    for special in if arguments.full.is_some() { ALL.as_slice() } else { &few } {
+    for special in asked {
         let name = special.name();
         if !name.contains(&arguments.only) {
             continue;
         }
         let folder = work.path().join(format!("special-{}", answers.len()));
-        let answer = patiently(|| special.run(&media, &hostile, &arguments.virt_fw_vars, folder.clone()));
+        let media = if SEALED.contains(&special) { &sealed } else { &media };
+        let answer = patiently(|| special.run(media, &hostile, &arguments.virt_fw_vars, folder.clone()));
         match &answer {
             Ok(seen) => println!("{name:48} {seen}"),
             Err(e) => println!("{name:48} FAILED: {e:#}"),
@@ -116,23 +127,28 @@ fn patiently<T>(boot: impl Fn() -> Result<T>) -> Result<T> {
 
 /// One cell to boot.
 pub struct Plan {
+    flavour: Flavour,
     kind: Kind,
     machine: Machine,
 }
 
 impl Plan {
-    fn new(kind: Kind, firmware: Firmware, chosen: bool) -> Self {
+    fn new(flavour: Flavour, kind: Kind, firmware: Firmware, chosen: bool) -> Self {
         let machine = Machine {
             firmware,
             chosen,
             mib: 1024,
         };
-        Plan { kind, machine }
+        Plan { flavour, kind, machine }
     }
 
     fn name(&self) -> String {
         let menu = if self.machine.chosen { "" } else { " unchosen" };
-        format!("{:?} {:?}{menu}", self.kind, self.machine.firmware)
+        let flavour = match self.flavour {
+            Flavour::Laptop => "",
+            Flavour::Sealed => "sealed ",
+        };
+        format!("{flavour}{:?} {:?}{menu}", self.kind, self.machine.firmware)
     }
 }
 
@@ -141,13 +157,15 @@ const FIRMWARES: [Firmware; 3] = [Firmware::SecureBoot, Firmware::Uefi, Firmware
 /// Every cell; and the two UEFI ones in which nobody chose the medium, so that the firmware opened every disk before.
 fn all() -> Vec<Plan> {
     let mut plans = Vec::new();
-    for kind in KINDS {
-        for firmware in FIRMWARES {
-            plans.push(Plan::new(kind, firmware, true));
+    for flavour in [Flavour::Laptop, Flavour::Sealed] {
+        for kind in KINDS {
+            for firmware in FIRMWARES {
+                plans.push(Plan::new(flavour, kind, firmware, true));
+            }
         }
     }
     for kind in [Kind::Stick, Kind::FatStick, Kind::Cd] {
-        plans.push(Plan::new(kind, Firmware::SecureBoot, false));
+        plans.push(Plan::new(Flavour::Laptop, kind, Firmware::SecureBoot, false));
     }
     plans
 }
@@ -155,8 +173,8 @@ fn all() -> Vec<Plan> {
 /// The signed loaders from a stick with every disk open before, the BIOS loader from a CD, the network loader.
 fn few() -> Vec<Plan> {
     vec![
-        Plan::new(Kind::Stick, Firmware::SecureBoot, false),
-        Plan::new(Kind::Cd, Firmware::Bios, true),
-        Plan::new(Kind::Pxe, Firmware::SecureBoot, true),
+        Plan::new(Flavour::Laptop, Kind::Stick, Firmware::SecureBoot, false),
+        Plan::new(Flavour::Laptop, Kind::Cd, Firmware::Bios, true),
+        Plan::new(Flavour::Laptop, Kind::Pxe, Firmware::SecureBoot, true),
     ]
 }

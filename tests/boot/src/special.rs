@@ -12,7 +12,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// One question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Special {
     /// The hostile part on this medium: the image's own files must win.
     Hostile(Kind, Firmware),
@@ -23,11 +23,18 @@ pub enum Special {
     TooLittleMemory(u32),
     /// The letter for power off, in the boot menu.
     PowerOff,
+    /// The sealed flavour's kernel, asked by the menu's check, has nothing that could see a disk.
+    NoBlockLayer,
+    /// With Secure Boot on, the loader refuses the sealed flavour's kernel, and no other is started in its place.
+    Unsigned,
     /// A machine whose disks are written: the counters and hashes that all other answers rest on must show it.
     Control,
 }
 
-/// All of them.
+/// Those of the sealed flavour.
+pub const SEALED: [Special; 2] = [Special::NoBlockLayer, Special::Unsigned];
+
+/// All others.
 pub const ALL: [Special; 8] = [
     Special::Hostile(Kind::Stick, Firmware::SecureBoot),
     Special::Hostile(Kind::Cd, Firmware::Bios),
@@ -48,6 +55,8 @@ impl Special {
             Special::TooLittleMemory(_) => "too little memory, stick with Secure Boot".into(),
             Special::Control => "control: disks that are touched".into(),
             Special::PowerOff => "power off by a letter in the menu".into(),
+            Special::NoBlockLayer => "sealed: no block layer, CD Bios".into(),
+            Special::Unsigned => "sealed: refused under Secure Boot".into(),
         }
     }
 
@@ -91,6 +100,27 @@ impl Special {
                 laptop.type_key('p')?;
                 laptop.wait_for_power_off(LIMIT)?;
                 seen = "the machine is off".into();
+            }
+            Special::NoBlockLayer => {
+                (laptop, _server) = start(media, Kind::Cd, Firmware::Bios, 1024)?;
+                laptop.wait_for("Power off", LIMIT)?;
+                laptop.type_key('k')?;
+                laptop.wait_for(
+                    "Disks that this system can see: 0. Its kernel has no block layer",
+                    LIMIT,
+                )?;
+                laptop.wait_for(PROMPT, LIMIT)?;
+                seen = format!(
+                    "the check says so; prompt after {:.1} s, CPU {:.1} s",
+                    laptop.elapsed().as_secs_f64(),
+                    laptop.cpu_time()?.as_secs_f64()
+                );
+            }
+            Special::Unsigned => {
+                (laptop, _server) = start(media, Kind::Stick, Firmware::SecureBoot, 1024)?;
+                laptop.wait_for("bad shim signature", LIMIT)?;
+                ensure!(!laptop.console_text().contains(PROMPT), "it was started all the same");
+                seen = "the loader says `bad shim signature`".into();
             }
             Special::Control => {
                 let proofs = lab_laptop::control::disks_that_are_touched(work)?;

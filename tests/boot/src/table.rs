@@ -1,7 +1,7 @@
 //! The result, for the console and for docs/.
 
 use crate::Plan;
-use crate::cell::Shown;
+use crate::cell::{Flavour, Shown};
 use crate::media::KINDS;
 use anyhow::Result;
 use lab_laptop::Firmware;
@@ -60,14 +60,26 @@ pub fn markdown(outcomes: &[(Plan, Outcome)], answers: &[(String, Result<String>
         found.map_or_else(|| "not run".to_owned(), |(_, outcome)| outcome.short())
     };
     let mut text = String::from(INTRODUCTION);
-    text.push_str("| medium | UEFI, Secure Boot | UEFI | BIOS |\n|---|---|---|---|\n");
-    for kind in KINDS {
-        let of = |firmware: Firmware| {
-            cell(&|plan: &Plan| plan.kind == kind && plan.machine.firmware == firmware && plan.machine.chosen)
-        };
-        let (secure, uefi, bios) = (of(Firmware::SecureBoot), of(Firmware::Uefi), of(Firmware::Bios));
-        // A String takes all text.
-        let _ = writeln!(text, "| {} | {secure} | {uefi} | {bios} |", kind.title());
+    for (flavour, title) in [
+        (
+            Flavour::Laptop,
+            "Flavour `laptop-wired` (Debian's signed kernel, no storage drivers):",
+        ),
+        (Flavour::Sealed, "\nFlavour `sealed` (our own kernel, no block layer):"),
+    ] {
+        text.push_str(title);
+        text.push_str("\n\n| medium | UEFI, Secure Boot | UEFI | BIOS |\n|---|---|---|---|\n");
+        for kind in KINDS {
+            let of = |firmware: Firmware| {
+                cell(&|plan: &Plan| {
+                    let machine = &plan.machine;
+                    plan.flavour == flavour && plan.kind == kind && machine.firmware == firmware && machine.chosen
+                })
+            };
+            let (secure, uefi, bios) = (of(Firmware::SecureBoot), of(Firmware::Uefi), of(Firmware::Bios));
+            // A String takes all text.
+            let _ = writeln!(text, "| {} | {secure} | {uefi} | {bios} |", kind.title());
+        }
     }
     text.push_str(UNCHOSEN);
     for (plan, outcome) in outcomes.iter().filter(|(plan, _)| !plan.machine.chosen) {

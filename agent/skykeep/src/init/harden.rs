@@ -24,6 +24,8 @@ const KNOBS: &[(&str, &str)] = &[
 pub fn before_drivers() -> Vec<String> {
     let mut troubles: Vec<String> = KNOBS
         .iter()
+        // What this kernel was built without needs no closing; whether it must be there is asked before the prompt.
+        .filter(|(knob, _)| kernel::has(knob))
         .filter_map(|(knob, value)| kernel::set(knob, value).err())
         .collect();
     if let Err(e) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {

@@ -134,6 +134,11 @@ fn link_up_message(index: u32) -> Vec<u8> {
     message
 }
 
+/// Whether the kernel has this knob.
+pub fn has(path: &str) -> bool {
+    Path::new("/proc/sys").join(path).exists()
+}
+
 /// Writes one of the kernel's knobs. The error names it.
 pub fn set(path: &str, value: &str) -> Result<(), String> {
     // A newline, because an empty write changes nothing.

@@ -67,16 +67,13 @@ fn prepare_and_supervise(events: &events::Events, troubles: &mut Vec<String>) {
     troubles.extend(memory::spare_this_process());
     // Listen first, look second: nothing that appears in between is missed.
     let news = kernel::DeviceEvents::listen();
-    let loader = match modules::Loader::of_running_kernel() {
-        Ok(mut loader) => {
-            modules::load_for_present_devices(&mut loader);
-            Some(loader)
-        }
-        Err(why) => {
-            troubles.push(format!("no driver can be loaded: {why}"));
-            None
-        }
-    };
+    let mut loader = modules::Loader::of_running_kernel().unwrap_or_else(|why| {
+        troubles.push(format!("no driver can be loaded: {why}"));
+        None
+    });
+    if let Some(loader) = &mut loader {
+        modules::load_for_present_devices(loader);
+    }
     match news {
         Ok(news) => events.watch_devices(news, loader),
         Err(e) => troubles.push(format!(

@@ -152,8 +152,11 @@ impl Index {
 }
 
 impl Loader {
-    /// For the kernel that runs.
-    pub fn of_running_kernel() -> Result<Self, String> {
+    /// For the kernel that runs. `None` when it was built without modules.
+    pub fn of_running_kernel() -> Result<Option<Self>, String> {
+        if !Path::new("/proc/modules").exists() {
+            return Ok(None);
+        }
         let release = nix::sys::utsname::uname()
             .map_err(|e| e.to_string())?
             .release()
@@ -164,11 +167,11 @@ impl Loader {
         let dep = read("modules.dep").map_err(|e| format!("{}: {e}", folder.join("modules.dep").display()))?;
         let alias = read("modules.alias").map_err(|e| format!("{}: {e}", folder.join("modules.alias").display()))?;
         let index = Index::parse(&dep, &read("modules.softdep").unwrap_or_default(), &alias);
-        Ok(Loader {
+        Ok(Some(Loader {
             folder,
             index,
             done: BTreeSet::new(),
-        })
+        }))
     }
 
     /// Loads all that serves one modalias. False when the kernel takes no more modules (sealed).
@@ -206,7 +209,7 @@ pub fn load_for_present_devices(loader: &mut Loader) {
 
 /// Loads every driver for a USB network adapter: one that is plugged in after the modules are sealed finds its driver there already.
 pub fn load_hot_plug_networks() {
-    if let Ok(mut loader) = Loader::of_running_kernel() {
+    if let Ok(Some(mut loader)) = Loader::of_running_kernel() {
         for module in loader.index.modules_under("/drivers/net/usb/") {
             loader.load(&module);
         }

@@ -48,7 +48,10 @@ impl Lab {
         };
         std::fs::create_dir_all(&config.work)?;
         let machines = Arc::new(tokio::task::spawn_blocking(move || Hypervisor::new(config)).await??);
-        let mut config = lab_ec2::Config::default();
+        let mut config = lab_ec2::Config {
+            delays: places.delays.clone(),
+            ..lab_ec2::Config::default()
+        };
         let keys = world.credentials();
         config.credentials = vec![lab_ec2::Credential::user(
             &config.account,

@@ -42,6 +42,9 @@ enum Command {
         /// The folder that image/build wrote
         #[arg(long)]
         image: PathBuf,
+        /// How slow the cloud is: `bare` (nearly no delay, our own speed shows) or `recorded` (as AWS was measured to be)
+        #[arg(long, default_value = "bare")]
+        latency: String,
     },
     /// Bad input, servers that refuse, machines that fail: errors in three parts, and what was made is adopted
     Trials {
@@ -73,8 +76,13 @@ async fn main() -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match Cli::parse().command {
         Command::Up { skykeep } => up(&Places::new(&skykeep, "up")?).await,
-        Command::Rehearse { skykeep, image } => {
-            let places = Places::new(&skykeep, "rehearsal")?;
+        Command::Rehearse {
+            skykeep,
+            image,
+            latency,
+        } => {
+            let mut places = Places::new(&skykeep, "rehearsal")?;
+            places.delays = lab_ec2::Delays::named(&latency).context("there is no such latency: bare or recorded")?;
             within_lab(&places, |lab, places| Box::pin(rehearse::run(lab, places, image))).await
         }
         Command::Trials { skykeep } => {

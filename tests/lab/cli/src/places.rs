@@ -15,6 +15,8 @@ pub struct Places {
     pub work: PathBuf,
     /// The program under test.
     pub skykeep: PathBuf,
+    /// How slow the cloud is.
+    pub delays: lab_ec2::Delays,
 }
 
 impl Places {
@@ -32,6 +34,7 @@ impl Places {
             cache,
             work,
             skykeep: skykeep.canonicalize().context("the skykeep binary")?,
+            delays: lab_ec2::Delays::bare(),
         })
     }
 }
