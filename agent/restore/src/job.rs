@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::{
     RestoreError,
-    report::{self, Report},
+    report::{self, Report, SoFar},
     repository::{Found, blocking, find},
     store::{Bucket, Store},
     survey::{Survey, survey},
@@ -87,10 +87,9 @@ impl Outcome {
     }
 }
 
-/// The last progress in a job's log: bytes done, bytes in all.
-pub fn last_bytes_in(log: &str) -> Option<(u64, u64)> {
-    let progress = last(log, "progress")?;
-    Some((progress.get("done")?.as_u64()?, progress.get("total")?.as_u64()?))
+/// The last progress in a job's log.
+pub fn last_progress_in(log: &str) -> Option<SoFar> {
+    serde_json::from_value(last(log, "progress")?).ok()
 }
 
 fn last(log: &str, kind: &str) -> Option<Value> {

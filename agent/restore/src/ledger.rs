@@ -15,12 +15,17 @@ use crate::{RestoreError, gate::core};
 pub const NAMESPACE: &str = "kube-system";
 /// Name of the ledger's ConfigMap.
 pub const NAME: &str = "gates";
+/// What it says of a claim that waits for its treasure.
+pub(crate) const PENDING: &str = "pending";
+/// A claim that never exists: asking about it (dry run) shows whether the gate is in force.
+pub(crate) const PROBE: (&str, &str) = (NAMESPACE, "skykeep-probe");
 
 fn api(client: &Client) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), NAMESPACE, &core("ConfigMap", "configmaps"))
 }
 
-fn key(namespace: &str, claim: &str) -> String {
+/// An entry's key.
+pub(crate) fn key(namespace: &str, claim: &str) -> String {
     format!("{namespace}.{claim}")
 }
 
@@ -41,6 +46,13 @@ pub async fn read(client: &Client) -> Result<Option<BTreeMap<String, String>>, R
             .filter_map(|(k, v)| Some((k, v.as_str()?.to_owned())))
             .collect()
     }))
+}
+
+/// The claims that wait for their treasure.
+pub(crate) fn unfinished(entries: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    let probe = key(PROBE.0, PROBE.1);
+    let waits = entries.iter().filter(move |(k, v)| *v == PENDING && **k != probe);
+    waits.map(|(k, _)| k.as_str())
 }
 
 /// Whether a claim has its treasure back.
@@ -81,13 +93,13 @@ pub async fn mark_done(client: &Client, namespace: &str, claim: &str) -> Result<
 
 /// Writes that a claim waits for its treasure again: new pods that mount it are held from now on.
 pub async fn reopen(client: &Client, namespace: &str, claim: &str) -> Result<(), RestoreError> {
-    write(client, &BTreeMap::from([(key(namespace, claim), "pending".to_owned())])).await
+    write(client, &BTreeMap::from([(key(namespace, claim), PENDING.to_owned())])).await
 }
 
 fn missing(known: Option<&BTreeMap<String, String>>, claims: &[(String, String)]) -> BTreeMap<String, String> {
     let keys = claims.iter().map(|(n, c)| key(n, c));
     keys.filter(|k| known.is_none_or(|known| !known.contains_key(k)))
-        .map(|k| (k, "pending".to_owned()))
+        .map(|k| (k, PENDING.to_owned()))
         .collect()
 }
 

@@ -7,15 +7,20 @@
 //! Nothing here ever writes to a repository: no lock, no cache, no key.
 
 mod error;
+mod follow;
 pub mod gate;
 pub mod job;
+mod jobs;
 pub mod ledger;
 pub mod order;
+mod place;
+mod policy;
 mod report;
 pub mod repository;
 mod store;
 mod survey;
 mod target;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod verify;

@@ -419,11 +419,14 @@ fn a_repository_is_never_written_to() {
 fn the_log_of_a_job_is_understood() {
     let outcome = r#"{"snapshot":"ab","files":1,"bytes":2,"folders":3,"others":4,"attributes_left_out":0}"#;
     let log = format!(
-        "noise\n{{\"progress\":{{\"done\":1,\"total\":9}}}}\n{{\"progress\":{{\"done\":5,\"total\":9}}}}\n{{\"outcome\":{outcome}}}\n"
+        "noise\n{{\"progress\":{{\"phase\":\"write\",\"done\":1,\"total\":9}}}}\n{{\"progress\":{{\"phase\":\"verify\",\"done\":5,\"total\":9}}}}\n{{\"outcome\":{outcome}}}\n"
     );
-    assert_eq!(crate::job::last_bytes_in(&log), Some((5, 9)));
+    assert_eq!(crate::job::last_progress_in(&log).unwrap().bytes(), (14, 18));
     assert_eq!(Outcome::last_in(&log).unwrap().bytes, 2);
-    assert_eq!(Outcome::last_in("{\"progress\":{\"done\":1,\"total\":9}}"), None);
+    assert_eq!(
+        Outcome::last_in("{\"progress\":{\"phase\":\"write\",\"done\":1,\"total\":9}}"),
+        None
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     RestoreError,
     job::Outcome,
-    report::Report,
+    report::{Phase, Report},
     repository::Found,
     survey::Survey,
     target::{belongs_to_data, link_key, unix_mode},
@@ -52,7 +52,7 @@ pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Repor
                 }
                 outcome.files += 1;
                 outcome.bytes += node.meta.size;
-                report.say(outcome.bytes, seen.bytes);
+                report.say(Phase::Verify, outcome.bytes, seen.bytes);
             }
             NodeType::Dir => outcome.folders += 1,
             _ => outcome.others += 1,
