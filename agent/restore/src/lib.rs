@@ -6,6 +6,9 @@
 //! [`order`] runs on the laptop and follows; [`job`] runs in the cluster and does the work; [`repository`] reads restic.
 //! Nothing here ever writes to a repository: no lock, no cache, no key.
 
+#[cfg(test)]
+mod depth;
+pub mod drill;
 mod error;
 mod follow;
 pub mod gate;

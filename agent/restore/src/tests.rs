@@ -17,7 +17,7 @@ use crate::{
     RestoreError,
     job::{JobSpec, Outcome, restore_in},
     report::Report,
-    repository::{find, inspect_in},
+    repository::{Backup, find},
     store::{Backend, Store},
     survey::survey,
     target, verify,
@@ -89,6 +89,11 @@ fn spec() -> JobSpec {
 
 fn password() -> Secret {
     Secret::new(b"correct-horse".to_vec())
+}
+
+fn inspect_in(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Backup, RestoreError> {
+    let one = std::slice::from_ref(spec);
+    crate::repository::inspect_in(store, password, one).map(|mut all| all.remove(0))
 }
 
 fn restore(store: &Memory, spec: &JobSpec, target: &Path) -> Result<Outcome, RestoreError> {
@@ -375,6 +380,18 @@ fn the_latest_snapshot_is_the_latest_of_that_path() {
             .snapshot,
         SITE
     );
+}
+
+#[test]
+fn several_treasures_of_one_repository_are_seen_at_once() {
+    let sub = JobSpec {
+        path: "/srv/site/sub".into(),
+        ..spec()
+    };
+    let both = [spec(), sub];
+    let seen = crate::repository::inspect_in(Box::new(Memory::fixture()), &password(), &both).unwrap();
+    assert_eq!((seen[0].files, seen[1].snapshot.as_str()), (7, SITE));
+    assert!(seen[1].files < 7);
 }
 
 #[test]

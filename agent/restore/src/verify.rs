@@ -25,6 +25,7 @@ use crate::{
 pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Report) -> Result<Outcome, RestoreError> {
     let mut outcome = Outcome {
         snapshot: found.snapshot_id(),
+        time: found.time(),
         files: 0,
         bytes: 0,
         folders: 0,
@@ -97,7 +98,9 @@ fn compare_kind(path: &Path, node: &Node, meta: &Metadata) -> Result<(), Restore
 fn compare_meta(path: &Path, node: &Node, meta: &Metadata) -> Result<(), RestoreError> {
     let wanted = &node.meta;
     let mode = meta.mode() & 0o7777;
-    if let Some(go) = wanted.mode
+    // Restic leaves out a mode of 0; those of everything but files have a bit for their kind.
+    let left_out = node.is_file().then_some(0);
+    if let Some(go) = wanted.mode.or(left_out)
         && !node.is_symlink()
         && unix_mode(go) != mode
     {
