@@ -109,11 +109,11 @@ fn claim_binding() -> Value {
 fn record_of_pods() -> Value {
     let claims = "object.spec.?volumes.orValue([]).filter(v, has(v.persistentVolumeClaim) && \
         (object.metadata.namespace + '.' + v.persistentVolumeClaim.claimName) in params.data)\
-        .map(v, v.persistentVolumeClaim.claimName)";
+        .map(v, string(v.persistentVolumeClaim.claimName))";
     let kind = format!("('{GATE}' in object.metadata.?labels.orValue({{}}) ? 'restore' : 'app')");
     let value = format!(
-        "variables.claims.size() == 0 ? '' : ([object.metadata.namespace + '/' + object.metadata.name, \
-         object.spec.?nodeName.orValue('') == '' ? '-' : object.spec.nodeName, {kind}] + variables.claims).join(' ')"
+        "variables.claims.size() == 0 ? '' : object.metadata.namespace + '/' + object.metadata.name + ' ' + \
+         string(object.spec.?nodeName.orValue('-')) + ' ' + {kind} + ' ' + variables.claims.join(' ')"
     );
     let mut policy = record(RECORD_PODS, &["CREATE"], "pods");
     policy["spec"]["paramKind"] = json!({"apiVersion": "v1", "kind": "ConfigMap"});
