@@ -34,13 +34,13 @@ pub async fn close(client: &Client, claims: &[(String, String)], deadline: Deadl
         deadline,
         std::time::Duration::from_millis(300),
         || async {
-            if is_gated(client, namespace, probe).await? {
-                Ok(Look::Ready(()))
+            Ok(if !is_gated(client, namespace, probe).await? {
+                Look::NotYet("a pod that mounts a pending claim would still be scheduled".into())
+            } else if !is_refused(client, ledger::PROBE_BACK).await? {
+                Look::NotYet("a claim that has its treasure back could still be made anew".into())
             } else {
-                Ok(Look::NotYet(
-                    "a pod that mounts a pending claim would still be scheduled".into(),
-                ))
-            }
+                Look::Ready(())
+            })
         },
     )
     .await
@@ -159,6 +159,27 @@ async fn is_gated(client: &Client, namespace: &str, claim: &str) -> Result<bool,
         _ => RestoreError::kube("probe the restore gate", &e),
     })?;
     Ok(gate_of(&answer.data).is_some())
+}
+
+/// Asks the API server, by a dry run, whether making this claim would be refused. The policy that does it was applied last:
+/// when it is in force, those before it are.
+async fn is_refused(client: &Client, (namespace, claim): (&str, &str)) -> Result<bool, RestoreError> {
+    let claims = core("PersistentVolumeClaim", "persistentvolumeclaims");
+    let claims: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &claims);
+    let anew: DynamicObject = object(json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": claim, "namespace": namespace},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }))?;
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    match claims.create(&dry, &anew).await {
+        Ok(_) => Ok(false),
+        Err(kube::Error::Api(e)) if e.message.contains(policy::CLAIM_POLICY) => Ok(true),
+        Err(e) => Err(RestoreError::kube("probe the claims' gate", &e)),
+    }
 }
 
 /// Where our gate stands in a pod.

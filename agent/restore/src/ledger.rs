@@ -19,6 +19,8 @@ pub const NAME: &str = "gates";
 pub(crate) const PENDING: &str = "pending";
 /// A claim that never exists: asking about it (dry run) shows whether the gate is in force.
 pub(crate) const PROBE: (&str, &str) = (NAMESPACE, "skykeep-probe");
+/// Another one, which is always back: making it must be refused.
+pub(crate) const PROBE_BACK: (&str, &str) = (NAMESPACE, "skykeep-probe-back");
 
 fn api(client: &Client) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), NAMESPACE, &core("ConfigMap", "configmaps"))
@@ -64,7 +66,11 @@ pub async fn is_done(client: &Client, namespace: &str, claim: &str) -> Result<bo
 /// Makes the ledger, or adds the claims it does not know yet as pending. What it says already stays.
 pub(crate) async fn open(client: &Client, claims: &[(String, String)]) -> Result<(), RestoreError> {
     let known = read(client).await?;
-    let missing = missing(known.as_ref(), claims);
+    let mut missing = missing(known.as_ref(), claims);
+    let back = key(PROBE_BACK.0, PROBE_BACK.1);
+    if known.as_ref().is_none_or(|known| !known.contains_key(&back)) {
+        missing.insert(back, "done".to_owned());
+    }
     if known.is_none() {
         let map: DynamicObject = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "ConfigMap",

@@ -8,21 +8,21 @@ use crate::{
 };
 
 const POLICY: &str = "skykeep-restore-gate";
-const CLAIM_POLICY: &str = "skykeep-claim-gate";
+pub(crate) const CLAIM_POLICY: &str = "skykeep-claim-gate";
 const RECORD_PODS: &str = "skykeep-record-pods";
 const RECORD_LEDGER: &str = "skykeep-record-ledger";
 
-/// Every policy and what binds it to the ledger.
+/// Every policy and what binds it to the ledger. The claims' gate comes last: see [`crate::gate`], which probes it.
 pub(crate) fn all() -> Vec<Value> {
     vec![
-        policy(),
-        binding(),
-        claim_policy(),
-        claim_binding(),
         record_of_pods(),
         record_binding(RECORD_PODS, true),
         record_of_ledger(),
         record_binding(RECORD_LEDGER, false),
+        policy(),
+        binding(),
+        claim_policy(),
+        claim_binding(),
     ]
 }
 
