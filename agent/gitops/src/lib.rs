@@ -26,4 +26,4 @@ pub use flux::{Sync, apply_components, apply_sync, release_pin};
 pub use layers::{Layer, LayerState};
 pub use lint::{Contract, Finding, Report, Severity, lint, lint_with};
 pub use repository::{Document, FluxRoot, Repository};
-pub use watch::{Outcome, watch_layers};
+pub use watch::{Outcome, remind_layers, watch_layers};

@@ -189,6 +189,26 @@ async fn gated_namespaces(client: &Client) -> Result<BTreeSet<String>, GitopsErr
     Ok(gated.filter_map(|pod| pod.metadata.namespace).collect())
 }
 
+/// Has Flux apply the repository now, instead of at the next interval. Returns how many layers were told.
+pub async fn remind_layers(client: &Client) -> Result<usize, GitopsError> {
+    let kind = "Kustomization";
+    let Some(resource) = resource(kind) else { return Ok(0) };
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let listed = api.list(&ListParams::default()).await;
+    let listed = listed.map_err(|e| GitopsError::api(format!("list {kind}s"), &e))?;
+    let mut told = 0;
+    for metadata in listed.items.into_iter().map(|item| item.metadata) {
+        let layer = Layer {
+            kind: kind.to_owned(),
+            namespace: metadata.namespace.unwrap_or_default(),
+            name: metadata.name.unwrap_or_default(),
+        };
+        remind(client, &layer, false).await?;
+        told += 1;
+    }
+    Ok(told)
+}
+
 /// What `flux reconcile` does; a stalled release is also told to begin counting its failures anew.
 async fn remind(client: &Client, layer: &Layer, stalled: bool) -> Result<(), GitopsError> {
     let Some(resource) = resource(&layer.kind) else {

@@ -3,6 +3,7 @@
 //! It knows every capability and does no I/O of its own. Inputs: the owner's part and its secrets. Outputs: a plan, a
 //! report, and a castle.
 
+mod drill;
 pub mod engine;
 mod error;
 mod estate;
@@ -15,6 +16,7 @@ mod names;
 mod orphans;
 mod records;
 mod restored;
+mod rpo;
 mod sealed;
 mod status;
 mod steps;
@@ -26,6 +28,7 @@ use std::{sync::Arc, time::Duration};
 
 use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle};
 
+pub use drill::{Drilled, drill};
 pub use error::RebirthError;
 pub use estate::Estate;
 pub use forecast::{Forecast, forecast};
@@ -33,6 +36,7 @@ pub use names::{Way, WayBack, go_back, keep_again, way_back};
 pub use orphans::{Standing, destroy_orphan, generations};
 pub use records::{Kept, last_report};
 pub use restored::{Restored, restored};
+pub use rpo::Age;
 pub use status::{Status, status};
 
 use engine::{Graph, GraphError, Report};

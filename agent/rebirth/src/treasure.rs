@@ -3,13 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use skykeep_aws::S3;
-use skykeep_core::{Deadline, Progress, Trouble, castle::Treasure};
+use skykeep_core::{
+    Deadline, Explained, Progress, Trouble,
+    castle::{Castle, Restic, Treasure},
+};
 use skykeep_restore::{gate, job::JobSpec, ledger, order, repository};
 
 use crate::{
     error::RebirthError,
     estate::{Estate, credentials},
     restored::{self, Restored, Verdict},
+    rpo::Age,
 };
 
 fn treasure(estate: &Estate, index: usize) -> Result<&Treasure, RebirthError> {
@@ -20,7 +24,7 @@ fn treasure(estate: &Estate, index: usize) -> Result<&Treasure, RebirthError> {
         .ok_or(RebirthError::NotThere("the treasure"))
 }
 
-fn spec(treasure: &Treasure) -> JobSpec {
+pub(crate) fn spec(treasure: &Treasure) -> JobSpec {
     let restic = &treasure.restic;
     JobSpec {
         bucket: restic.bucket.clone(),
@@ -33,24 +37,72 @@ fn spec(treasure: &Treasure) -> JobSpec {
     }
 }
 
-/// Opens the backup's index from here; nothing of its data is read.
-pub(crate) async fn inspect(estate: &Estate, index: usize) -> Result<String, Trouble> {
-    let treasure = treasure(estate, index)?;
+/// How long a restore may take: far more than planned, because a slow one is better than none.
+pub(crate) fn limit(treasure: &Treasure) -> Duration {
+    (treasure.budget() * 4).max(Duration::from_secs(3600))
+}
+
+/// Treasures of the same repository, opened by the same keys, by their places in the castle file.
+pub(crate) fn by_repository(castle: &Castle) -> Vec<Vec<usize>> {
+    let same = |a: &Restic, b: &Restic| {
+        (&a.bucket, &a.prefix, &a.region, &a.endpoint) == (&b.bucket, &b.prefix, &b.region, &b.endpoint)
+            && (&a.access_key_id, &a.secret_access_key, &a.password)
+                == (&b.access_key_id, &b.secret_access_key, &b.password)
+    };
+    let mut groups: Vec<(&Restic, Vec<usize>)> = Vec::new();
+    for (i, treasure) in castle.treasures.iter().enumerate() {
+        match groups.iter_mut().find(|(restic, _)| same(restic, &treasure.restic)) {
+            Some((_, group)) => group.push(i),
+            None => groups.push((&treasure.restic, vec![i])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// A client for the bucket of a treasure's backup.
+pub(crate) fn bucket(estate: &Estate, treasure: &Treasure) -> Result<Arc<S3>, Trouble> {
     let restic = &treasure.restic;
     let keys = credentials(&estate.secrets, &restic.access_key_id, &restic.secret_access_key)?;
-    let s3 = S3::new(
-        estate.http.clone(),
-        keys,
-        &restic.region,
-        restic.endpoint.clone(),
-        &restic.bucket,
-    )?;
-    let password = estate.secrets.get(&restic.password)?;
-    let backup = repository::inspect(Arc::new(s3), password, &spec(treasure)).await?;
-    Ok(format!(
-        "{} of {}: {} files, {} bytes",
-        backup.snapshot, backup.time, backup.files, backup.bytes
-    ))
+    let (http, endpoint) = (estate.http.clone(), restic.endpoint.clone());
+    Ok(Arc::new(S3::new(http, keys, &restic.region, endpoint, &restic.bucket)?))
+}
+
+/// Opens the index of a repository from here, and looks at the backups of these treasures; nothing of their data is read.
+pub(crate) async fn inspect(estate: &Estate, indices: &[usize], progress: &Progress) -> Result<String, Trouble> {
+    let all: Vec<&Treasure> = indices.iter().map(|i| treasure(estate, *i)).collect::<Result<_, _>>()?;
+    let first = *all.first().ok_or(RebirthError::NotThere("the treasure"))?;
+    let password = estate.secrets.get(&first.restic.password)?;
+    let specs = all.iter().map(|t| spec(t)).collect();
+    let backups = repository::inspect(bucket(estate, first)?, password, specs).await?;
+    let now = jiff::Timestamp::now();
+    let mut seen = Vec::new();
+    for (treasure, backup) in all.iter().zip(backups) {
+        let age = Age::of(treasure, &backup.time, now);
+        if let Some(age) = age.as_ref().filter(|age| age.older) {
+            if treasure.strict_rpo {
+                return Err(too_old(&treasure.name, age).into());
+            }
+            progress.note(format!("the newest backup of `{}` is {}", treasure.name, age.text()));
+        }
+        let id = backup.snapshot.get(..8).unwrap_or_default();
+        seen.push(format!(
+            "{}: {id} of {} ({}), {} files, {} bytes",
+            treasure.name,
+            backup.time,
+            age.map_or("of no age".into(), |age| age.text()),
+            backup.files,
+            backup.bytes
+        ));
+    }
+    Ok(seen.join("; "))
+}
+
+fn too_old(name: &str, age: &Age) -> Explained {
+    Explained {
+        what: format!("The newest backup of `{name}` is too old"),
+        why: format!("it is {}, and castle.yaml says `strictRpo`", age.text()),
+        remedy: "Look for a newer one; to live with this one, raise `rpoHours` or take `strictRpo` away.".into(),
+    }
 }
 
 /// Closes the gate of every treasure's claim.
@@ -125,8 +177,16 @@ async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress:
         // From here on a run that dies leaves a treasure that is not back: nothing runs on half of it.
         restored::forget(estate, &treasure.name).await?;
         order::again(client, &order, Deadline::after(Duration::from_secs(300)), progress).await?;
+        // A claim that is gone comes from the repository once more: not only after Flux's interval.
+        skykeep_gitops::remind_layers(client).await?;
     }
-    let done = order::restore(client, &order, Deadline::after(Duration::from_secs(3500)), progress).await?;
+    let done = order::restore(
+        client,
+        &order,
+        Deadline::after(limit(treasure).saturating_sub(Duration::from_secs(100))),
+        progress,
+    )
+    .await?;
     let what = match done {
         order::Done::Already => "was restored before: left alone".to_owned(),
         order::Done::Now(outcome) => {
@@ -150,5 +210,31 @@ fn entry_of(treasure: &Treasure, uid: String, what: String) -> Restored {
         uid,
         what,
         at: jiff::Timestamp::now().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn treasures_of_one_repository_are_inspected_together() {
+        let mut castle = Castle::parse(include_str!("../../../tests/castle/castle.yaml")).unwrap();
+        castle.treasures.truncate(1);
+        let one = castle.treasures[0].clone();
+        let mut other = one.clone();
+        other.restic.prefix = "elsewhere".into();
+        castle.treasures.extend([other, one]);
+        assert_eq!(by_repository(&castle), [vec![0, 2], vec![1]]);
+    }
+
+    #[test]
+    fn a_backup_that_is_too_old_says_what_to_do() {
+        let age = Age {
+            age_s: 30 * 3600,
+            rpo_hours: Some(24),
+            older: true,
+        };
+        insta::assert_snapshot!(too_old("site", &age).to_string());
     }
 }

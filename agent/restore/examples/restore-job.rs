@@ -20,7 +20,7 @@ async fn inspect(spec: &Path, keys: &Path) -> Result<(), Box<dyn std::error::Err
         job.endpoint.clone(),
         &job.bucket,
     )?;
-    let backup = repository::inspect(Arc::new(s3), &secret("password")?, &job).await;
+    let backup = repository::inspect(Arc::new(s3), &secret("password")?, vec![job]).await;
     println!("{:?}", backup.map_err(|e| Trouble::from(e).to_string())?);
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! The restore gate: an admission policy in the cluster that holds every new pod which mounts a claim whose treasure is
 //! not back yet, and stays when the laptop has gone. The ledger is its parameter; without the ledger no pod is admitted.
 
+use std::collections::BTreeMap;
+
 use kube::{
     Api, Client,
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
@@ -9,23 +11,22 @@ use kube::{
 use serde_json::{Value, json};
 use skykeep_core::{Deadline, Trouble, deadline::Look, poll};
 
-use crate::{RestoreError, ledger};
+use crate::{RestoreError, ledger, policy};
 
 /// The gate's name on a pod, and the label that exempts our own restore pods.
 pub const GATE: &str = "skykeep.dev/restore";
-const POLICY: &str = "skykeep-restore-gate";
-const CLAIM_POLICY: &str = "skykeep-claim-gate";
+/// The label of a pod that makes backups: it waits until every treasure is back.
+pub const BACKUP: &str = "skykeep.dev/backup";
 const MANAGER: &str = "skykeep";
-/// A claim that never exists: asking about it (dry run) shows whether the policy is in force.
-const PROBE: (&str, &str) = (ledger::NAMESPACE, "skykeep-probe");
 
 /// Puts the ledger and the policy in place and waits until the API servers obey it. Claims already in the ledger keep
 /// what it says of them; the others become pending.
 pub async fn close(client: &Client, claims: &[(String, String)], deadline: Deadline) -> Result<(), Trouble> {
     let mut all = claims.to_vec();
-    all.push((PROBE.0.to_owned(), PROBE.1.to_owned()));
+    let (namespace, probe) = ledger::PROBE;
+    all.push((namespace.to_owned(), probe.to_owned()));
     ledger::open(client, &all).await?;
-    for object in [policy(), binding(), claim_policy(), claim_binding()] {
+    for object in policy::all() {
         apply(client, &object).await?;
     }
     poll(
@@ -33,29 +34,33 @@ pub async fn close(client: &Client, claims: &[(String, String)], deadline: Deadl
         deadline,
         std::time::Duration::from_millis(300),
         || async {
-            if is_gated(client, PROBE.0, PROBE.1).await? {
-                Ok(Look::Ready(()))
+            Ok(if !is_gated(client, namespace, probe).await? {
+                Look::NotYet("a pod that mounts a pending claim would still be scheduled".into())
+            } else if !is_refused(client, ledger::PROBE_BACK).await? {
+                Look::NotYet("a claim that has its treasure back could still be made anew".into())
             } else {
-                Ok(Look::NotYet(
-                    "a pod that mounts a pending claim would still be scheduled".into(),
-                ))
-            }
+                Look::Ready(())
+            })
         },
     )
     .await
 }
 
-/// Lifts the gate of every pod that mounts this claim. To be called when the ledger says that the claim is restored.
+/// Lifts the gate of every pod that mounts this claim, or makes backups, and waits for nothing any more: of a pod with
+/// several treasures the last one lifts it. To be called when the ledger says that the claim is restored.
 /// Returns how many were lifted.
 pub async fn lift(client: &Client, namespace: &str, claim: &str) -> Result<usize, RestoreError> {
-    let pods: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &core("Pod", "pods"));
+    let everywhere: Api<DynamicObject> = Api::all_with(client.clone(), &core("Pod", "pods"));
+    let pending = ListParams::default().fields("status.phase=Pending");
+    let pods = everywhere.list(&pending).await;
+    let pods = pods.map_err(|e| RestoreError::kube("list pods", &e))?;
+    // After the list: a pod that came later is the policy's business, which reads the same ledger.
+    let ledger = ledger::read(client).await?.unwrap_or_default();
     let mut lifted = 0;
-    for pod in pods
-        .list(&ListParams::default())
-        .await
-        .map_err(|e| RestoreError::kube("list pods", &e))?
-    {
-        let Some(index) = gate_of(&pod.data, claim) else {
+    for pod in pods {
+        let here = pod.metadata.namespace.clone().unwrap_or_default();
+        let concerned = here == namespace && mounted(&pod.data).any(|c| c == claim) || is_backup(&pod);
+        let Some(index) = gate_of(&pod.data).filter(|_| concerned && !waits(&pod, &here, &ledger)) else {
             continue;
         };
         let name = pod.metadata.name.unwrap_or_default();
@@ -66,6 +71,7 @@ pub async fn lift(client: &Client, namespace: &str, claim: &str) -> Result<usize
         ]);
         let patch: json_patch::Patch =
             serde_json::from_value(patch).map_err(|e| RestoreError::Internal(e.to_string()))?;
+        let pods: Api<DynamicObject> = Api::namespaced_with(client.clone(), &here, &core("Pod", "pods"));
         match pods
             .patch(&name, &PatchParams::default(), &Patch::Json::<()>(patch))
             .await
@@ -152,92 +158,54 @@ async fn is_gated(client: &Client, namespace: &str, claim: &str) -> Result<bool,
         },
         _ => RestoreError::kube("probe the restore gate", &e),
     })?;
-    Ok(gate_of(&answer.data, claim).is_some())
+    Ok(gate_of(&answer.data).is_some())
 }
 
-/// Where our gate stands in a pod that mounts the claim.
-fn gate_of(pod: &Value, claim: &str) -> Option<usize> {
-    let volumes = pod.pointer("/spec/volumes")?.as_array()?;
-    let mounts = |v: &Value| v.pointer("/persistentVolumeClaim/claimName").and_then(Value::as_str) == Some(claim);
-    if !volumes.iter().any(mounts) {
-        return None;
+/// Asks the API server, by a dry run, whether making this claim would be refused. The policy that does it was applied last:
+/// when it is in force, those before it are.
+async fn is_refused(client: &Client, (namespace, claim): (&str, &str)) -> Result<bool, RestoreError> {
+    let claims = core("PersistentVolumeClaim", "persistentvolumeclaims");
+    let claims: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &claims);
+    let anew: DynamicObject = object(json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": claim, "namespace": namespace},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }))?;
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    match claims.create(&dry, &anew).await {
+        Ok(_) => Ok(false),
+        Err(kube::Error::Api(e)) if e.message.contains(policy::CLAIM_POLICY) => Ok(true),
+        Err(e) => Err(RestoreError::kube("probe the claims' gate", &e)),
     }
+}
+
+/// Where our gate stands in a pod.
+fn gate_of(pod: &Value) -> Option<usize> {
     let gates = pod.pointer("/spec/schedulingGates")?.as_array()?;
     gates
         .iter()
         .position(|g| g.get("name").and_then(Value::as_str) == Some(GATE))
 }
 
-fn policy() -> Value {
-    let pending = "object.spec.?volumes.orValue([]).exists(v, has(v.persistentVolumeClaim) && \
-        params.data[?(object.metadata.namespace + '.' + v.persistentVolumeClaim.claimName)].orValue('done') == 'pending')";
-    let gate =
-        format!("Object{{spec: Object.spec{{schedulingGates: [Object.spec.schedulingGates{{name: '{GATE}'}}]}}}}");
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingAdmissionPolicy",
-        "metadata": {"name": POLICY},
-        "spec": {
-            "failurePolicy": "Fail",
-            "reinvocationPolicy": "Never",
-            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
-            "matchConstraints": {"resourceRules": [
-                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]},
-            ]},
-            "matchConditions": [
-                {"name": "not-a-restore", "expression": format!("!('{GATE}' in object.metadata.?labels.orValue({{}}))")},
-                {"name": "mounts-a-pending-treasure", "expression": pending},
-            ],
-            // Never JSONPatch here: kube-apiserver 1.36.3 panics on it (shared/facts/lab.md, section 6).
-            "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": gate}}],
-        },
-    })
+/// The claims that a pod mounts.
+pub(crate) fn mounted(pod: &Value) -> impl Iterator<Item = &str> {
+    let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
+    let volumes = volumes.into_iter().flatten();
+    volumes.filter_map(|v| v.pointer("/persistentVolumeClaim/claimName")?.as_str())
 }
 
-fn binding() -> Value {
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingAdmissionPolicyBinding",
-        "metadata": {"name": POLICY},
-        "spec": {
-            "policyName": POLICY,
-            "paramRef": {"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": "Deny"},
-        },
-    })
+fn is_backup(pod: &DynamicObject) -> bool {
+    pod.metadata.labels.as_ref().is_some_and(|l| l.contains_key(BACKUP))
 }
 
-/// Keeps a claim that has its treasure back from being made anew: a re-created namespace or a deleted claim would give its
-/// application an empty volume, and nobody would notice. It stays closed until the treasure is restored again on purpose.
-fn claim_policy() -> Value {
-    let known = "params.data[?(object.metadata.namespace + '.' + object.metadata.name)].orValue('') == 'done'";
-    let message = "'the treasure of ' + object.metadata.namespace + '/' + object.metadata.name + ' was restored before and its \
-        claim is gone: an empty one is not made in its place. Restore it again with: skykeep restore NAME --again NAME'";
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": CLAIM_POLICY},
-        "spec": {
-            "failurePolicy": "Fail",
-            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
-            "matchConstraints": {"resourceRules": [
-                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["persistentvolumeclaims"]},
-            ]},
-            "validations": [{"expression": format!("!({known})"), "messageExpression": message}],
-        },
-    })
-}
-
-fn claim_binding() -> Value {
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": CLAIM_POLICY},
-        "spec": {
-            "policyName": CLAIM_POLICY,
-            "validationActions": ["Deny"],
-            "paramRef": {"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": "Deny"},
-        },
-    })
+/// Whether a pod still waits for a treasure: one that it mounts or, when it makes backups, any. The same words as the policy's.
+fn waits(pod: &DynamicObject, namespace: &str, ledger: &BTreeMap<String, String>) -> bool {
+    let pending = |key: &str| ledger.get(key).is_some_and(|v| v == ledger::PENDING);
+    mounted(&pod.data).any(|claim| pending(&ledger::key(namespace, claim)))
+        || is_backup(pod) && ledger::unfinished(ledger).next().is_some()
 }
 
 /// Applies one object, server side, as the field manager `skykeep`.
@@ -277,30 +245,64 @@ fn object(value: Value) -> Result<DynamicObject, RestoreError> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_gate_is_found_only_on_pods_that_mount_the_claim() {
-        let pod = json!({"spec": {
-            "schedulingGates": [{"name": "other"}, {"name": GATE}],
-            "volumes": [{"persistentVolumeClaim": {"claimName": "site"}}, {"emptyDir": {}}],
-        }});
-        assert_eq!(gate_of(&pod, "site"), Some(1));
-        assert_eq!(gate_of(&pod, "mail"), None);
+    fn pod(claims: &[&str], labels: Value) -> DynamicObject {
+        let volumes: Vec<Value> = claims
+            .iter()
+            .map(|c| json!({"persistentVolumeClaim": {"claimName": c}}))
+            .chain([json!({"emptyDir": {}})])
+            .collect();
+        object(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "x", "namespace": "web", "labels": labels},
+            "spec": {"schedulingGates": [{"name": "other"}, {"name": GATE}], "volumes": volumes},
+        }))
+        .unwrap()
+    }
+
+    fn ledger(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let probe = (ledger::NAMESPACE, ledger::PROBE.1);
+        let entries = entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        entries
+            .chain([(ledger::key(probe.0, probe.1), "pending".to_owned())])
+            .collect()
     }
 
     #[test]
-    fn without_the_ledger_nothing_is_admitted() {
+    fn our_gate_is_found_among_others() {
+        assert_eq!(gate_of(&pod(&["site"], json!({})).data), Some(1));
         assert_eq!(
-            binding().pointer("/spec/paramRef/parameterNotFoundAction").unwrap(),
-            "Deny"
+            gate_of(&json!({"spec": {"schedulingGates": [{"name": "other"}]}})),
+            None
         );
-        assert_eq!(policy().pointer("/spec/failurePolicy").unwrap(), "Fail");
     }
 
     #[test]
-    fn the_mutation_is_never_a_json_patch() {
-        assert_eq!(
-            policy().pointer("/spec/mutations/0/patchType").unwrap(),
-            "ApplyConfiguration"
-        );
+    fn a_pod_with_two_treasures_waits_for_both() {
+        let pod = pod(&["a", "b"], json!({}));
+        let after = |a: &str, b: &str| waits(&pod, "web", &ledger(&[("web.a", a), ("web.b", b)]));
+        assert!(after("pending", "pending") && after("done", "pending") && after("pending", "done"));
+        assert!(!after("done", "done"));
+    }
+
+    #[test]
+    fn a_pod_does_not_wait_for_claims_that_are_no_treasure_or_of_another_namespace() {
+        let pod = pod(&["a", "cache"], json!({}));
+        assert!(!waits(
+            &pod,
+            "web",
+            &ledger(&[("web.a", "done"), ("db.cache", "pending")])
+        ));
+        assert!(waits(&pod, "web", &ledger(&[("web.cache", "pending")])));
+    }
+
+    #[test]
+    fn what_makes_backups_waits_until_everything_is_back() {
+        let pod = pod(&[], json!({BACKUP: "nightly"}));
+        assert!(waits(
+            &pod,
+            "web",
+            &ledger(&[("db.data", "pending"), ("web.a", "done")])
+        ));
+        assert!(!waits(&pod, "web", &ledger(&[("db.data", "done")])));
     }
 }

@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::{
     RestoreError,
-    report::{self, Report},
+    report::{self, Report, SoFar},
     repository::{Found, blocking, find},
     store::{Bucket, Store},
     survey::{Survey, survey},
@@ -67,6 +67,9 @@ impl JobSpec {
 pub struct Outcome {
     /// The snapshot's whole id.
     pub snapshot: String,
+    /// When it was made, RFC 3339.
+    #[serde(default)]
+    pub time: String,
     /// Files whose content was read back and compared.
     pub files: u64,
     /// Their bytes.
@@ -87,10 +90,9 @@ impl Outcome {
     }
 }
 
-/// The last progress in a job's log: bytes done, bytes in all.
-pub fn last_bytes_in(log: &str) -> Option<(u64, u64)> {
-    let progress = last(log, "progress")?;
-    Some((progress.get("done")?.as_u64()?, progress.get("total")?.as_u64()?))
+/// The last progress in a job's log.
+pub fn last_progress_in(log: &str) -> Option<SoFar> {
+    serde_json::from_value(last(log, "progress")?).ok()
 }
 
 fn last(log: &str, kind: &str) -> Option<Value> {
@@ -131,14 +133,27 @@ pub async fn run_into(spec: &Path, keys: &Path, target: &Path) -> Result<(), Res
         job.bucket.clone(),
     )?;
 
-    let (store, target) = (Box::new(Bucket::new(Arc::new(s3))), target.to_owned());
+    let outcome = here(Arc::new(s3), &password, &job, target, Report::lines()).await;
+    report::line(&json!({"outcome": outcome?}));
+    Ok(())
+}
+
+/// Restores and verifies in this process.
+pub(crate) async fn here(
+    s3: Arc<S3>,
+    password: &Secret,
+    spec: &JobSpec,
+    target: &Path,
+    report: Report,
+) -> Result<Outcome, RestoreError> {
+    let (store, target) = (Box::new(Bucket::new(s3)), target.to_owned());
+    let (password, spec) = (password.duplicate(), spec.clone());
     // rustic_core panics on a full volume and on damaged packs, once for each piece. The cause is told in the end.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
-    let outcome = blocking(move || restore_in(store, &password, &job, &target, &Report::lines())).await;
+    let outcome = blocking(move || restore_in(store, &password, &spec, &target, &report)).await;
     std::panic::set_hook(hook);
-    report::line(&json!({"outcome": outcome?}));
-    Ok(())
+    outcome
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RestoreError> {

@@ -15,12 +15,19 @@ use crate::{RestoreError, gate::core};
 pub const NAMESPACE: &str = "kube-system";
 /// Name of the ledger's ConfigMap.
 pub const NAME: &str = "gates";
+/// What it says of a claim that waits for its treasure.
+pub(crate) const PENDING: &str = "pending";
+/// A claim that never exists: asking about it (dry run) shows whether the gate is in force.
+pub(crate) const PROBE: (&str, &str) = (NAMESPACE, "skykeep-probe");
+/// Another one, which is always back: making it must be refused.
+pub(crate) const PROBE_BACK: (&str, &str) = (NAMESPACE, "skykeep-probe-back");
 
 fn api(client: &Client) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), NAMESPACE, &core("ConfigMap", "configmaps"))
 }
 
-fn key(namespace: &str, claim: &str) -> String {
+/// An entry's key.
+pub(crate) fn key(namespace: &str, claim: &str) -> String {
     format!("{namespace}.{claim}")
 }
 
@@ -43,6 +50,13 @@ pub async fn read(client: &Client) -> Result<Option<BTreeMap<String, String>>, R
     }))
 }
 
+/// The claims that wait for their treasure.
+pub(crate) fn unfinished(entries: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    let probe = key(PROBE.0, PROBE.1);
+    let waits = entries.iter().filter(move |(k, v)| *v == PENDING && **k != probe);
+    waits.map(|(k, _)| k.as_str())
+}
+
 /// Whether a claim has its treasure back.
 pub async fn is_done(client: &Client, namespace: &str, claim: &str) -> Result<bool, RestoreError> {
     let entries = read(client).await?.unwrap_or_default();
@@ -52,7 +66,11 @@ pub async fn is_done(client: &Client, namespace: &str, claim: &str) -> Result<bo
 /// Makes the ledger, or adds the claims it does not know yet as pending. What it says already stays.
 pub(crate) async fn open(client: &Client, claims: &[(String, String)]) -> Result<(), RestoreError> {
     let known = read(client).await?;
-    let missing = missing(known.as_ref(), claims);
+    let mut missing = missing(known.as_ref(), claims);
+    let back = key(PROBE_BACK.0, PROBE_BACK.1);
+    if known.as_ref().is_none_or(|known| !known.contains_key(&back)) {
+        missing.insert(back, "done".to_owned());
+    }
     if known.is_none() {
         let map: DynamicObject = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "ConfigMap",
@@ -81,13 +99,13 @@ pub async fn mark_done(client: &Client, namespace: &str, claim: &str) -> Result<
 
 /// Writes that a claim waits for its treasure again: new pods that mount it are held from now on.
 pub async fn reopen(client: &Client, namespace: &str, claim: &str) -> Result<(), RestoreError> {
-    write(client, &BTreeMap::from([(key(namespace, claim), "pending".to_owned())])).await
+    write(client, &BTreeMap::from([(key(namespace, claim), PENDING.to_owned())])).await
 }
 
 fn missing(known: Option<&BTreeMap<String, String>>, claims: &[(String, String)]) -> BTreeMap<String, String> {
     let keys = claims.iter().map(|(n, c)| key(n, c));
     keys.filter(|k| known.is_none_or(|known| !known.contains_key(k)))
-        .map(|k| (k, "pending".to_owned()))
+        .map(|k| (k, PENDING.to_owned()))
         .collect()
 }
 

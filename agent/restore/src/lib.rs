@@ -6,16 +6,24 @@
 //! [`order`] runs on the laptop and follows; [`job`] runs in the cluster and does the work; [`repository`] reads restic.
 //! Nothing here ever writes to a repository: no lock, no cache, no key.
 
+#[cfg(test)]
+mod depth;
+pub mod drill;
 mod error;
+mod follow;
 pub mod gate;
 pub mod job;
+mod jobs;
 pub mod ledger;
 pub mod order;
+mod place;
+mod policy;
 mod report;
 pub mod repository;
 mod store;
 mod survey;
 mod target;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod verify;

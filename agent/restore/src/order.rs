@@ -6,17 +6,16 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client,
-    api::{DeleteParams, DynamicObject, ListParams, LogParams},
-    core::{ApiResource, GroupVersionKind},
+    api::{DeleteParams, DynamicObject, ListParams},
 };
-use serde_json::{Value, json};
 use skykeep_core::{Deadline, Progress, Secret, Trouble, deadline::Look, poll};
 
 use crate::{
     RestoreError,
-    gate::{self, GATE, apply, core},
+    follow::follow,
+    gate::{self, GATE, core},
     job::{JobSpec, Outcome},
-    ledger,
+    jobs, ledger,
 };
 
 /// One treasure to bring back.
@@ -64,12 +63,12 @@ pub async fn restore(
     }
     wait_for_claim(client, namespace, claim, deadline).await?;
     progress.note(format!("{namespace}/{claim} is there; the restore starts"));
-    let job = start(client, order).await?;
+    let job = jobs::start(client, order, deadline).await?;
     let outcome = follow(client, order, &job, deadline, progress).await?;
     ledger::mark_done(client, namespace, claim).await?;
     let lifted = gate::lift_for_good(client, namespace, claim, Deadline::after(Duration::from_secs(60))).await?;
     progress.note(format!("verified; the gate of {lifted} pods is lifted"));
-    clean(client, order, &job).await?;
+    jobs::clean(client, order, &job).await?;
     Ok(Done::Now(outcome))
 }
 
@@ -91,7 +90,7 @@ pub async fn again(client: &Client, order: &Order<'_>, deadline: Deadline, progr
     let (namespace, claim) = (order.namespace, order.claim);
     ledger::reopen(client, namespace, claim).await?;
     gate::wait_closed(client, namespace, claim, deadline).await?;
-    remove_job(client, order).await?;
+    jobs::remove(client, order).await?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     poll(
         &format!("the pods that mount {namespace}/{claim} to end"),
@@ -149,212 +148,4 @@ async fn wait_for_claim(client: &Client, namespace: &str, claim: &str, deadline:
         },
     )
     .await
-}
-
-fn jobs(client: &Client, namespace: &str) -> Api<DynamicObject> {
-    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("batch", "v1", "Job"), "jobs");
-    Api::namespaced_with(client.clone(), namespace, &resource)
-}
-
-/// Finds the Job and adopts it; one that failed is taken away and made anew.
-async fn start(client: &Client, order: &Order<'_>) -> Result<String, Trouble> {
-    let name = format!("skykeep-restore-{}", order.name);
-    let jobs = jobs(client, order.namespace);
-    if let Some(old) = jobs
-        .get_opt(&name)
-        .await
-        .map_err(|e| RestoreError::kube("look for the restore job", &e))?
-    {
-        if !has_condition(&old.data, "Failed") {
-            return Ok(name);
-        }
-        remove_job(client, order).await?;
-    }
-    for object in [secret(order, &name)?, config(order, &name)?, job(order, &name)] {
-        apply(client, &object).await?;
-    }
-    Ok(name)
-}
-
-/// Takes the treasure's job away, if there is one, with its pods.
-async fn remove_job(client: &Client, order: &Order<'_>) -> Result<(), Trouble> {
-    let name = format!("skykeep-restore-{}", order.name);
-    let jobs = jobs(client, order.namespace);
-    match jobs.delete(&name, &DeleteParams::foreground()).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(e)) if e.code == 404 => return Ok(()),
-        Err(e) => return Err(RestoreError::kube("take away the old restore job", &e).into()),
-    }
-    poll(
-        "the old restore job to go away",
-        Deadline::after(Duration::from_secs(60)),
-        Duration::from_millis(500),
-        || async {
-            let found = jobs.get_opt(&name).await;
-            let found = found.map_err(|e| RestoreError::kube("look for the restore job", &e))?;
-            Ok(match found {
-                None => Look::Ready(()),
-                Some(_) => Look::NotYet("it is still there".into()),
-            })
-        },
-    )
-    .await
-}
-
-fn has_condition(job: &Value, kind: &str) -> bool {
-    let conditions = job
-        .pointer("/status/conditions")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    conditions.iter().any(|c| {
-        c.get("type").and_then(Value::as_str) == Some(kind) && c.get("status").and_then(Value::as_str) == Some("True")
-    })
-}
-
-async fn follow(
-    client: &Client,
-    order: &Order<'_>,
-    job: &str,
-    deadline: Deadline,
-    progress: &Progress,
-) -> Result<Outcome, Trouble> {
-    let jobs = jobs(client, order.namespace);
-    let pods: Api<Pod> = Api::namespaced(client.clone(), order.namespace);
-    let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
-    poll(
-        &format!("the treasure `{}`", order.name),
-        deadline,
-        Duration::from_secs(1),
-        || async {
-            let now = jobs
-                .get(job)
-                .await
-                .map_err(|e| RestoreError::kube("watch the restore job", &e))?;
-            let seen = pods
-                .list(&selector)
-                .await
-                .map_err(|e| RestoreError::kube("watch the restore pod", &e))?;
-            let newest = seen
-                .items
-                .iter()
-                .max_by_key(|p| p.metadata.creation_timestamp.clone().map(|t| t.0));
-            let log = match newest.and_then(|p| p.metadata.name.as_deref()) {
-                Some(pod) => pods
-                    .logs(
-                        pod,
-                        &LogParams {
-                            tail_lines: Some(20),
-                            ..LogParams::default()
-                        },
-                    )
-                    .await
-                    .unwrap_or_default(),
-                None => String::new(),
-            };
-            if has_condition(&now.data, "Failed") {
-                return Err(RestoreError::JobFailed {
-                    treasure: order.name.to_owned(),
-                    log: last_lines(&log),
-                }
-                .into());
-            }
-            match Outcome::last_in(&log) {
-                Some(outcome) if has_condition(&now.data, "Complete") => Ok(Look::Ready(outcome)),
-                _ => {
-                    if let Some((done, total)) = crate::job::last_bytes_in(&log) {
-                        progress.bytes(done, total);
-                    }
-                    let phase = newest
-                        .and_then(|p| p.status.as_ref()?.phase.clone())
-                        .unwrap_or_else(|| "not there yet".into());
-                    Ok(Look::NotYet(format!("its pod is {phase}")))
-                }
-            }
-        },
-    )
-    .await
-}
-
-fn last_lines(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().rev().take(4).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join(" / ")
-}
-
-/// The backup's keys do not stay in the cluster.
-async fn clean(client: &Client, order: &Order<'_>, name: &str) -> Result<(), Trouble> {
-    let secrets: Api<DynamicObject> = Api::namespaced_with(client.clone(), order.namespace, &core("Secret", "secrets"));
-    match secrets.delete(name, &DeleteParams::default()).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(e)) if e.code == 404 => Ok(()),
-        Err(e) => Err(RestoreError::kube("delete the restore job's secret", &e).into()),
-    }
-}
-
-fn secret(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
-    let text = |s: &Secret| {
-        s.expose_str()
-            .map(str::to_owned)
-            .ok_or_else(|| RestoreError::Internal("a secret is no text".into()))
-    };
-    Ok(json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": name, "namespace": order.namespace},
-        "stringData": {
-            "access-key-id": text(order.access_key_id)?,
-            "secret-access-key": text(order.secret_access_key)?,
-            "password": text(order.password)?,
-        },
-    }))
-}
-
-fn config(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
-    let spec = serde_json::to_string(order.spec).map_err(|e| RestoreError::Internal(e.to_string()))?;
-    Ok(json!({
-        "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": order.namespace},
-        "data": {"spec.json": spec, "ca.pem": order.extra_ca_pem},
-    }))
-}
-
-fn job(order: &Order<'_>, name: &str) -> Value {
-    let labels = json!({GATE: order.name, "app.kubernetes.io/managed-by": "skykeep"});
-    json!({
-        "apiVersion": "batch/v1", "kind": "Job",
-        "metadata": {"name": name, "namespace": order.namespace, "labels": labels},
-        "spec": {
-            "backoffLimit": 3,
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": false,
-                    "enableServiceLinks": false,
-                    "containers": [{
-                        "name": "restore",
-                        "image": order.image,
-                        "args": ["restore-job", "--spec", "/etc/skykeep/restore/spec.json"],
-                        "securityContext": {
-                            "runAsUser": 0,
-                            "allowPrivilegeEscalation": false,
-                            "readOnlyRootFilesystem": true,
-                            "capabilities": {"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP"]},
-                        },
-                        "volumeMounts": [
-                            {"name": "treasure", "mountPath": crate::job::TARGET},
-                            {"name": "restore", "mountPath": "/etc/skykeep/restore", "readOnly": true},
-                            {"name": "keys", "mountPath": crate::job::KEYS, "readOnly": true},
-                            {"name": "tmp", "mountPath": "/tmp"},
-                        ],
-                    }],
-                    "volumes": [
-                        {"name": "treasure", "persistentVolumeClaim": {"claimName": order.claim}},
-                        {"name": "restore", "configMap": {"name": name}},
-                        {"name": "keys", "secret": {"secretName": name, "defaultMode": 0o400}},
-                        {"name": "tmp", "emptyDir": {"medium": "Memory"}},
-                    ],
-                },
-            },
-        },
-    })
 }

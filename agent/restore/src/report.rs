@@ -11,9 +11,55 @@ use std::{
 };
 
 use rustic_core::{Progress, ProgressBars, ProgressType, RusticProgress};
+use serde::{Deserialize, Serialize};
 
-/// Called with bytes done and bytes in all.
-type Say = dyn Fn(u64, u64) + Send + Sync;
+/// Called with what is being done, bytes done and bytes in all.
+type Say = dyn Fn(SoFar) + Send + Sync;
+
+/// What a restore is at. Half of its way is writing, half is reading back; only the outcome says that it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Files are written.
+    Write,
+    /// They are read back and compared.
+    Verify,
+}
+
+/// How far a restore is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoFar {
+    /// At what.
+    pub phase: Phase,
+    /// Bytes of it that are done.
+    pub done: u64,
+    /// Bytes of it in all.
+    pub total: u64,
+}
+
+impl SoFar {
+    /// Bytes written and read back, of all that are to be. Never all of them: verified is what has an outcome.
+    pub fn bytes(self) -> (u64, u64) {
+        let all = self.total.saturating_mul(2);
+        let done = match self.phase {
+            Phase::Write => self.done.min(self.total),
+            Phase::Verify => self.total.saturating_add(self.done),
+        };
+        (done.min(all.saturating_sub(1)), all)
+    }
+}
+
+impl fmt::Display for SoFar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (done, all) = self.bytes();
+        let percent = done.saturating_mul(100).checked_div(all).unwrap_or(0);
+        let doing = match self.phase {
+            Phase::Write => "written",
+            Phase::Verify => "read back and compared",
+        };
+        write!(f, "{percent} %: {} of {} bytes {doing}", self.done, self.total)
+    }
+}
 
 /// Where progress goes.
 #[derive(Clone)]
@@ -22,25 +68,33 @@ pub(crate) struct Report(Arc<Say>);
 impl Report {
     /// Nowhere.
     pub(crate) fn silent() -> Self {
-        Report(Arc::new(|_, _| ()))
+        Report(Arc::new(|_| ()))
     }
 
     /// To standard output, at most once a second (and the last one always).
     pub(crate) fn lines() -> Self {
         let last: Mutex<Option<Instant>> = Mutex::new(None);
-        Report(Arc::new(move |done, total| {
+        Report(Arc::new(move |so_far| {
             let Ok(mut last) = last.lock() else { return };
-            if done < total && last.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
+            if so_far.done < so_far.total && last.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
                 return;
             }
             *last = Some(Instant::now());
-            line(&serde_json::json!({"progress": {"done": done, "total": total}}));
+            line(&serde_json::json!({"progress": so_far}));
+        }))
+    }
+
+    /// To a step of this process.
+    pub(crate) fn to(progress: skykeep_core::Progress) -> Self {
+        Report(Arc::new(move |so_far| {
+            let (done, all) = so_far.bytes();
+            progress.bytes(done, all);
         }))
     }
 
     /// Says how far it is.
-    pub(crate) fn say(&self, done: u64, total: u64) {
-        (self.0)(done, total);
+    pub(crate) fn say(&self, phase: Phase, done: u64, total: u64) {
+        (self.0)(SoFar { phase, done, total });
     }
 }
 
@@ -90,8 +144,33 @@ impl RusticProgress for Bar {
 
     fn inc(&self, more: u64) {
         let done = self.done.fetch_add(more, Ordering::Relaxed) + more;
-        self.report.say(done, self.total.load(Ordering::Relaxed));
+        self.report.say(Phase::Write, done, self.total.load(Ordering::Relaxed));
     }
 
     fn finish(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_all_done_before_it_was_verified() {
+        let so_far = |phase, done| SoFar {
+            phase,
+            done,
+            total: 200,
+        };
+        assert_eq!(so_far(Phase::Write, 200).to_string(), "50 %: 200 of 200 bytes written");
+        assert_eq!(
+            so_far(Phase::Verify, 100).to_string(),
+            "75 %: 100 of 200 bytes read back and compared"
+        );
+        assert!(so_far(Phase::Verify, 200).to_string().starts_with("99 %"));
+        let nothing = SoFar {
+            total: 0,
+            ..so_far(Phase::Verify, 0)
+        };
+        assert!(nothing.to_string().starts_with("0 %"));
+    }
 }

@@ -39,17 +39,30 @@ pub struct Backup {
 
 /// Opens the repository, finds snapshot and path, and checks that every piece they need is in the index and lies in a
 /// pack of the right size. Reads only; to be called inside a runtime.
-pub async fn inspect(s3: Arc<S3>, password: &Secret, spec: &JobSpec) -> Result<Backup, RestoreError> {
-    let (store, password, spec) = (Box::new(Bucket::new(s3)), password.duplicate(), spec.clone());
-    blocking(move || inspect_in(store, &password, &spec)).await
+///
+/// All specs must be of one repository: it is opened once, because that costs seconds (its key, its index).
+pub async fn inspect(s3: Arc<S3>, password: &Secret, specs: Vec<JobSpec>) -> Result<Vec<Backup>, RestoreError> {
+    let (store, password) = (Box::new(Bucket::new(s3)), password.duplicate());
+    blocking(move || inspect_in(store, &password, &specs)).await
 }
 
-pub(crate) fn inspect_in(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Backup, RestoreError> {
-    let found = find(store, password, spec, Report::silent())?;
-    let seen = survey(&found)?;
+pub(crate) fn inspect_in(
+    store: Box<dyn Store>,
+    password: &Secret,
+    specs: &[JobSpec],
+) -> Result<Vec<Backup>, RestoreError> {
+    let Some(first) = specs.first() else {
+        return Ok(Vec::new());
+    };
+    let opened = Opened::new(store, password, first, Report::silent())?;
+    specs.iter().map(|spec| of(&opened.find(spec)?)).collect()
+}
+
+fn of(found: &Found) -> Result<Backup, RestoreError> {
+    let seen = survey(found)?;
     Ok(Backup {
         snapshot: found.snapshot_id(),
-        time: found.snapshot.time.timestamp().to_string(),
+        time: found.time(),
         hostname: found.snapshot.hostname.clone(),
         files: seen.files,
         bytes: seen.bytes,
@@ -68,7 +81,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 /// Snapshot and path, found in an opened repository.
 pub(crate) struct Found {
-    pub(crate) repo: Repository<IndexedFullStatus>,
+    pub(crate) repo: Arc<Repository<IndexedFullStatus>>,
     pub(crate) snapshot: SnapshotFile,
     /// What the path names.
     pub(crate) node: Node,
@@ -79,6 +92,11 @@ pub(crate) struct Found {
 impl Found {
     pub(crate) fn snapshot_id(&self) -> String {
         self.snapshot.id.to_hex().as_str().to_owned()
+    }
+
+    /// When it was made, RFC 3339.
+    pub(crate) fn time(&self) -> String {
+        self.snapshot.time.timestamp().to_string()
     }
 
     pub(crate) fn backend(&self) -> &Backend {
@@ -165,32 +183,60 @@ pub(crate) fn find(
     spec: &JobSpec,
     report: Report,
 ) -> Result<Found, RestoreError> {
-    let place = spec.place();
-    let backend = Arc::new(Backend::new(store, place.clone(), &spec.prefix));
-    let repo = open(&backend, &place, password, report)?;
-    let trouble = |e: Box<RusticError>| trouble(&backend, &place, &e);
-    let snapshots = repo.get_all_snapshots().map_err(trouble)?;
-    let snapshot = choose(snapshots, spec)?;
-    let repo = repo.to_indexed().map_err(trouble)?;
+    Opened::new(store, password, spec, report)?.find(spec)
+}
 
-    let mut node = Node::new_node(OsString::new().as_os_str(), NodeType::Dir, Metadata::default());
-    node.subtree = Some(snapshot.tree);
-    for part in Path::new(&spec.path).components() {
-        let Component::Normal(name) = part else { continue };
-        let missing = || RestoreError::NoSnapshot {
-            place: place.clone(),
-            wanted: format!("path `{}` in its snapshot {}", spec.path, snapshot.id),
-        };
-        let tree = repo.get_tree(&node.subtree.ok_or_else(missing)?).map_err(trouble)?;
-        node = tree.nodes.into_iter().find(|n| n.name() == name).ok_or_else(missing)?;
+/// A repository with its index and its list of snapshots.
+struct Opened {
+    repo: Arc<Repository<IndexedFullStatus>>,
+    snapshots: Vec<SnapshotFile>,
+    backend: Arc<Backend>,
+    place: String,
+}
+
+impl Opened {
+    fn new(store: Box<dyn Store>, password: &Secret, spec: &JobSpec, report: Report) -> Result<Self, RestoreError> {
+        let place = spec.place();
+        let backend = Arc::new(Backend::new(store, place.clone(), &spec.prefix));
+        let repo = open(&backend, &place, password, report)?;
+        let trouble = |e: Box<RusticError>| trouble(&backend, &place, &e);
+        let snapshots = repo.get_all_snapshots().map_err(trouble)?;
+        // Before the index is read: a wrong name should not cost that.
+        choose(snapshots.clone(), spec)?;
+        let repo = Arc::new(repo.to_indexed().map_err(trouble)?);
+        Ok(Opened {
+            repo,
+            snapshots,
+            backend,
+            place,
+        })
     }
-    Ok(Found {
-        repo,
-        snapshot,
-        node,
-        backend,
-        place,
-    })
+
+    fn find(&self, spec: &JobSpec) -> Result<Found, RestoreError> {
+        let trouble = |e: Box<RusticError>| trouble(&self.backend, &self.place, &e);
+        let snapshot = choose(self.snapshots.clone(), spec)?;
+        let mut node = Node::new_node(OsString::new().as_os_str(), NodeType::Dir, Metadata::default());
+        node.subtree = Some(snapshot.tree);
+        for part in Path::new(&spec.path).components() {
+            let Component::Normal(name) = part else { continue };
+            let missing = || RestoreError::NoSnapshot {
+                place: self.place.clone(),
+                wanted: format!("path `{}` in its snapshot {}", spec.path, snapshot.id),
+            };
+            let tree = self
+                .repo
+                .get_tree(&node.subtree.ok_or_else(missing)?)
+                .map_err(trouble)?;
+            node = tree.nodes.into_iter().find(|n| n.name() == name).ok_or_else(missing)?;
+        }
+        Ok(Found {
+            repo: self.repo.clone(),
+            snapshot,
+            node,
+            backend: self.backend.clone(),
+            place: self.place.clone(),
+        })
+    }
 }
 
 /// The snapshot named by its id, or the newest one that was made of the path. When the newest one does not hold the

@@ -131,7 +131,12 @@ pub(crate) fn check_room(target: &Path, seen: &Survey, needed: u64) -> Result<()
 /// Everything is on the disk when this returns.
 pub(crate) fn finish(target: &Path, root: &Node, seen: &Survey) -> Result<(), RestoreError> {
     for (path, node) in &seen.nodes {
-        set_attributes(&target.join(path), node)?;
+        let path = target.join(path);
+        set_attributes(&path, node)?;
+        // rustic_core takes a mode of 0, which restic leaves out, for one that it may choose.
+        if node.is_file() && node.meta.mode.is_none() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0)).map_err(|e| refused(&path, e))?;
+        }
     }
     if root.is_dir() && !root.name.is_empty() {
         set_attributes(target, root)?;

@@ -17,7 +17,7 @@ use crate::{
     RestoreError,
     job::{JobSpec, Outcome, restore_in},
     report::Report,
-    repository::{find, inspect_in},
+    repository::{Backup, find},
     store::{Backend, Store},
     survey::survey,
     target, verify,
@@ -89,6 +89,11 @@ fn spec() -> JobSpec {
 
 fn password() -> Secret {
     Secret::new(b"correct-horse".to_vec())
+}
+
+fn inspect_in(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Backup, RestoreError> {
+    let one = std::slice::from_ref(spec);
+    crate::repository::inspect_in(store, password, one).map(|mut all| all.remove(0))
 }
 
 fn restore(store: &Memory, spec: &JobSpec, target: &Path) -> Result<Outcome, RestoreError> {
@@ -378,6 +383,18 @@ fn the_latest_snapshot_is_the_latest_of_that_path() {
 }
 
 #[test]
+fn several_treasures_of_one_repository_are_seen_at_once() {
+    let sub = JobSpec {
+        path: "/srv/site/sub".into(),
+        ..spec()
+    };
+    let both = [spec(), sub];
+    let seen = crate::repository::inspect_in(Box::new(Memory::fixture()), &password(), &both).unwrap();
+    assert_eq!((seen[0].files, seen[1].snapshot.as_str()), (7, SITE));
+    assert!(seen[1].files < 7);
+}
+
+#[test]
 fn a_pack_that_is_gone_or_short_or_changed_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let gone = |store: &mut Memory| {
@@ -419,11 +436,14 @@ fn a_repository_is_never_written_to() {
 fn the_log_of_a_job_is_understood() {
     let outcome = r#"{"snapshot":"ab","files":1,"bytes":2,"folders":3,"others":4,"attributes_left_out":0}"#;
     let log = format!(
-        "noise\n{{\"progress\":{{\"done\":1,\"total\":9}}}}\n{{\"progress\":{{\"done\":5,\"total\":9}}}}\n{{\"outcome\":{outcome}}}\n"
+        "noise\n{{\"progress\":{{\"phase\":\"write\",\"done\":1,\"total\":9}}}}\n{{\"progress\":{{\"phase\":\"verify\",\"done\":5,\"total\":9}}}}\n{{\"outcome\":{outcome}}}\n"
     );
-    assert_eq!(crate::job::last_bytes_in(&log), Some((5, 9)));
+    assert_eq!(crate::job::last_progress_in(&log).unwrap().bytes(), (14, 18));
     assert_eq!(Outcome::last_in(&log).unwrap().bytes, 2);
-    assert_eq!(Outcome::last_in("{\"progress\":{\"done\":1,\"total\":9}}"), None);
+    assert_eq!(
+        Outcome::last_in("{\"progress\":{\"phase\":\"write\",\"done\":1,\"total\":9}}"),
+        None
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     RestoreError,
     job::Outcome,
-    report::Report,
+    report::{Phase, Report},
     repository::Found,
     survey::Survey,
     target::{belongs_to_data, link_key, unix_mode},
@@ -25,6 +25,7 @@ use crate::{
 pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Report) -> Result<Outcome, RestoreError> {
     let mut outcome = Outcome {
         snapshot: found.snapshot_id(),
+        time: found.time(),
         files: 0,
         bytes: 0,
         folders: 0,
@@ -52,7 +53,7 @@ pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Repor
                 }
                 outcome.files += 1;
                 outcome.bytes += node.meta.size;
-                report.say(outcome.bytes, seen.bytes);
+                report.say(Phase::Verify, outcome.bytes, seen.bytes);
             }
             NodeType::Dir => outcome.folders += 1,
             _ => outcome.others += 1,
@@ -97,7 +98,9 @@ fn compare_kind(path: &Path, node: &Node, meta: &Metadata) -> Result<(), Restore
 fn compare_meta(path: &Path, node: &Node, meta: &Metadata) -> Result<(), RestoreError> {
     let wanted = &node.meta;
     let mode = meta.mode() & 0o7777;
-    if let Some(go) = wanted.mode
+    // Restic leaves out a mode of 0; those of everything but files have a bit for their kind.
+    let left_out = node.is_file().then_some(0);
+    if let Some(go) = wanted.mode.or(left_out)
         && !node.is_symlink()
         && unix_mode(go) != mode
     {

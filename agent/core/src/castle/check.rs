@@ -267,6 +267,23 @@ fn treasures(castle: &Castle) -> Result<(), Explained> {
             "One claim receives one treasure.",
         )?;
         ensure(
+            treasure.rpo_hours != Some(0) && (treasure.rpo_hours.is_some() || !treasure.strict_rpo),
+            "treasures.rpoHours",
+            format!(
+                "`{}` has none that a backup's age could be compared with",
+                treasure.name
+            ),
+            "Write the hours of work that may be lost at most, 1 or more; `strictRpo` needs them.",
+        )?;
+        ensure(
+            treasure
+                .budget_minutes
+                .is_none_or(|minutes| (1..=1440).contains(&minutes)),
+            "treasures.budgetMinutes",
+            format!("that of `{}` is outside 1 to 1440", treasure.name),
+            "Write the minutes that its restore is planned to take, a day at most.",
+        )?;
+        ensure(
             treasure.restic.path.starts_with('/'),
             "treasures.restic.path",
             format!("`{}` is not absolute", treasure.restic.path),

@@ -182,6 +182,24 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_lost_and_how_long_it_takes_are_numbers_that_make_sense() {
+        let with =
+            |fields: &str| Castle::parse(&GOOD.replacen("  - name: site\n", &format!("  - name: site\n{fields}"), 1));
+        let castle = with("    rpoHours: 26\n    strictRpo: true\n    budgetMinutes: 90\n").unwrap();
+        assert_eq!(castle.treasures[0].budget().as_secs(), 5400);
+        assert_eq!(Castle::parse(GOOD).unwrap().treasures[0].budget().as_secs(), 60);
+        for wrong in [
+            "rpoHours: 0",
+            "strictRpo: true",
+            "budgetMinutes: 0",
+            "budgetMinutes: 1441",
+        ] {
+            let error = with(&format!("    {wrong}\n")).unwrap_err();
+            assert!(error.what.contains("castle.yaml: `treasures."), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
     fn a_secret_reference_without_a_store_is_refused() {
         let error = Castle::parse(&GOOD.replace("infisical:GITHUB_TOKEN", "ghp_abcdef")).unwrap_err();
         assert!(error.why.contains("vault:<path>"), "{error}");

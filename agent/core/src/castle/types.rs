@@ -1,6 +1,6 @@
 //! The fields of the castle file, version 1.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
@@ -404,8 +404,25 @@ pub struct Treasure {
     pub namespace: String,
     /// PersistentVolumeClaim that receives the data.
     pub claim: String,
+    /// Hours of work that may be lost at most: the newest backup's age is compared with it before a rebirth and by `skykeep drill`.
+    #[serde(default)]
+    pub rpo_hours: Option<u32>,
+    /// An older backup than `rpoHours` stops a rebirth. Without this it is said and the rebirth goes on: an old backup is
+    /// better than none, and a castle that has been dead for days has none that is younger.
+    #[serde(default)]
+    pub strict_rpo: bool,
+    /// Minutes that its restore is planned to take; the rebirth's forecast and deadline follow from it.
+    #[serde(default)]
+    pub budget_minutes: Option<u16>,
     /// Where the backup is.
     pub restic: Restic,
+}
+
+impl Treasure {
+    /// The planned time of its restore.
+    pub fn budget(&self) -> Duration {
+        Duration::from_secs(self.budget_minutes.map_or(60, |minutes| u64::from(minutes) * 60))
+    }
 }
 
 /// A claim that starts empty in a new castle.

@@ -193,7 +193,9 @@ fn a_chart_that_is_not_there_is_an_error() {
 fn the_example_castle_fits_its_castle_file() {
     let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/castle/repo"));
     let repository = Repository::from_folder(root).unwrap();
-    assert_eq!(lint(&repository, &castle()), []);
+    let more = include_str!("../../../../tests/castle/shapes.yaml");
+    let whole = CASTLE.replacen("\nentry:\n", &format!("\n{more}entry:\n"), 1);
+    assert_eq!(lint(&repository, &Castle::parse(&whole).unwrap()), []);
     let components = repository.flux("clusters/rossi").unwrap().components;
     assert!(components.iter().filter(|d| d.kind() == "Deployment").count() >= 3);
 }

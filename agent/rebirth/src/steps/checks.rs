@@ -29,16 +29,15 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
         step("check.address", "the address we come from", &[], (1, 60), address),
         step("check.git", "the repository, read and linted", &[], (5, 180), git),
     ];
-    for i in 0..castle.treasures.len() {
-        let name = castle.treasures.get(i).map(|t| t.name.clone()).unwrap_or_default();
-        let id = format!("check.{name}");
-        steps.push(step(
-            &id,
-            &format!("the backup of `{name}`"),
-            &[],
-            (5, 180),
-            move |e, p| backup(e, p, i),
-        ));
+    for group in treasure::by_repository(castle) {
+        let first = group.first().and_then(|i| castle.treasures.get(*i));
+        let first = first.map(|t| t.name.as_str()).unwrap_or_default();
+        let title = match group.len() {
+            1 => format!("the backup of `{first}`"),
+            n => format!("the backups of `{first}` and {} more", n - 1),
+        };
+        let work = move |e, p| backups(e, p, group.clone());
+        steps.push(step(&format!("check.{first}"), &title, &[], (5, 180), work));
     }
     if castle.dns.is_some() {
         steps.push(step("check.dns", "the DNS zone", &[], (2, 60), dns));
@@ -118,8 +117,8 @@ async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
     ))
 }
 
-async fn backup(estate: Arc<Estate>, _: Progress, index: usize) -> Result<String, Trouble> {
-    treasure::inspect(&estate, index).await
+async fn backups(estate: Arc<Estate>, progress: Progress, group: Vec<usize>) -> Result<String, Trouble> {
+    treasure::inspect(&estate, &group, &progress).await
 }
 
 async fn dns(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {

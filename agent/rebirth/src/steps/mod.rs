@@ -60,8 +60,7 @@ pub fn again(castle: &Castle, index: usize) -> Result<Graph<Estate>, GraphError>
     let checks: Vec<String> = steps.iter().map(|s| s.id.clone()).collect();
     steps.extend(cloud::steps(castle, &checks));
     steps.extend(cluster::steps());
-    let name = castle.treasures.get(index).map(|t| t.name.as_str()).unwrap_or_default();
-    steps.push(treasures::again(index, name));
+    steps.extend(castle.treasures.get(index).map(|one| treasures::again(index, one)));
     Graph::new(steps)
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use skykeep_core::{Progress, Trouble, castle::Castle};
+use skykeep_core::{
+    Progress, Trouble,
+    castle::{Castle, Treasure},
+};
 
 use super::{flux, step};
 use crate::{engine::Step, estate::Estate, treasure};
@@ -16,11 +19,12 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
         gates,
     )];
     let mut ids = Vec::new();
-    for (i, treasure) in castle.treasures.iter().enumerate() {
-        let id = format!("restore.{}", treasure.name);
-        let title = format!("`{}` into {}/{}", treasure.name, treasure.namespace, treasure.claim);
+    for (i, one) in castle.treasures.iter().enumerate() {
+        let id = format!("restore.{}", one.name);
+        let title = format!("`{}` into {}/{}", one.name, one.namespace, one.claim);
         let needs = ["flux.sync", "cluster.nodes"];
-        steps.push(step(&id, &title, &needs, (60, 3600), move |e, p| restore(e, p, i)).once());
+        let times = (one.budget().as_secs(), treasure::limit(one).as_secs());
+        steps.push(step(&id, &title, &needs, times, move |e, p| restore(e, p, i)).once());
         ids.push(id);
     }
     ids.push("flux.layers".into());
@@ -36,9 +40,10 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
 }
 
 /// The one step of a second restore.
-pub(super) fn again(index: usize, name: &str) -> Step<Estate> {
-    let title = format!("`{name}` once more");
-    step("restore.again", &title, &["cluster.nodes"], (60, 3600), move |e, p| {
+pub(super) fn again(index: usize, one: &Treasure) -> Step<Estate> {
+    let title = format!("`{}` once more", one.name);
+    let times = (one.budget().as_secs(), treasure::limit(one).as_secs());
+    step("restore.again", &title, &["cluster.nodes"], times, move |e, p| {
         again_(e, p, index)
     })
     .once()

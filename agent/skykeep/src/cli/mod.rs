@@ -3,6 +3,7 @@
 mod castle;
 mod check;
 mod dns;
+mod drill;
 mod expiry;
 mod host;
 mod lint;
@@ -126,6 +127,8 @@ enum Command {
     Lint(lint::LintArgs),
     /// Show what came back of a treasure, or bring it back once more on purpose
     Restore(restore::RestoreArgs),
+    /// Restore every backup into a throw-away folder and verify it; says how old each is
+    Drill(drill::DrillArgs),
     /// The castle's names: put them back
     #[command(subcommand)]
     Dns(dns::DnsCommand),
@@ -196,6 +199,7 @@ async fn dispatch(command: Command, host: Option<Host>) -> Result<ExitCode, Trou
         Command::Stick(command) => stick::run(command),
         Command::Lock(args) => lock::run(args).await,
         Command::Restore(args) => restore::run(args).await,
+        Command::Drill(args) => drill::run(args).await,
         Command::Dns(command) => dns::run(command).await,
         Command::Check { owner, within } => check::run(&owner, within).await,
         Command::Lint(args) => lint::run(args).await,

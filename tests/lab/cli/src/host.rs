@@ -66,6 +66,8 @@ pub async fn after(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Ver
         "the report of the run is read back from the bucket, where it lies sealed",
         last(&out, &err),
     );
+    crate::shapes::guard(lab, places, folder, verdicts).await?;
+    crate::shapes::drill_and_audit(lab, places, folder, verdicts).await?;
     undo(lab, places, folder, verdicts).await?;
     destroy(lab, places, folder, verdicts)
 }

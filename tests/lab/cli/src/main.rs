@@ -1,5 +1,6 @@
 //! `lab`: the laboratory by command. `up` keeps it running for work by hand; `rehearse` proves a whole rebirth.
 
+mod audit;
 mod backend;
 mod cis;
 mod hang;
@@ -10,6 +11,7 @@ mod memory;
 mod owner;
 mod places;
 mod rehearse;
+mod shapes;
 mod trials;
 mod verdicts;
 

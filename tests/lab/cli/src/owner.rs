@@ -27,6 +27,12 @@ pub fn make(lab: &Lab, places: &Places) -> Result<PathBuf> {
         "- {{url: \"https://blog.rossi.example/\", sha256: \"{}\"}}",
         lab.world.backup().index_sha256
     );
+    let more = std::fs::read_to_string(places.tree.join("tests/castle/shapes.yaml"))?;
+    ensure!(
+        yaml.contains("\nentry:\n"),
+        "tests/castle/castle.yaml has no entry after its treasures"
+    );
+    let yaml = yaml.replacen("\nentry:\n", &format!("\n{more}entry:\n"), 1);
     std::fs::write(folder.join("castle.yaml"), yaml.replace(rule, &with_hash))?;
     std::fs::copy(lab.world.ca_pem(), folder.join("ca.pem"))?;
 

@@ -85,7 +85,7 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
     let lifted = driven.lifted;
     verdicts.must(
         lifted > 0,
-        "the blog's pod was held by its gate until the data was verified",
+        "pods were held by their gates until the data was verified",
         format!("{lifted} pods were let go"),
     );
     verdicts.must(true, "a wrong passphrase was refused and asked again", "on the console");
@@ -123,6 +123,7 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
     verdicts.must(nodes == 5, "five machines run", nodes);
 
     crate::inspect::look(lab, &mut verdicts).await?;
+    crate::shapes::look(lab, &mut verdicts).await?;
     crate::host::after(lab, places, &folder, &mut verdicts).await?;
     Ok(verdicts.end())
 }
@@ -215,13 +216,13 @@ fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String
     let report = text
         .find("   step ")
         .map_or_else(String::new, |at| text[at..].to_owned());
-    let lifted = text
-        .split("verified; the gate of ")
-        .nth(1)
-        .and_then(|rest| rest.split(' ').next()?.parse().ok());
+    let lifted = text.split("verified; the gate of ").skip(1);
+    let lifted = lifted
+        .filter_map(|rest| rest.split(' ').next()?.parse::<u32>().ok())
+        .sum();
     Ok(Driven {
         text: text.clone(),
-        lifted: lifted.unwrap_or(0),
+        lifted,
         report,
         to_prompt,
         to_alive,
