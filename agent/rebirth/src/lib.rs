@@ -3,6 +3,7 @@
 //! It knows every capability and does no I/O of its own. Inputs: the owner's part and its secrets. Outputs: a plan, a
 //! report, and a castle.
 
+mod database;
 pub mod engine;
 mod error;
 mod estate;
@@ -11,6 +12,7 @@ mod health;
 pub mod journal;
 mod launch;
 pub mod lease;
+pub mod lineage;
 mod names;
 mod orphans;
 mod records;

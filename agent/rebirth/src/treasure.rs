@@ -3,10 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use skykeep_aws::S3;
-use skykeep_core::{Deadline, Progress, Trouble, castle::Treasure};
+use skykeep_core::{
+    Deadline, Progress, Trouble,
+    castle::{Backup, Restic, Treasure},
+};
 use skykeep_restore::{gate, job::JobSpec, ledger, order, repository};
 
 use crate::{
+    database,
     error::RebirthError,
     estate::{Estate, credentials},
     restored::{self, Restored, Verdict},
@@ -20,8 +24,12 @@ fn treasure(estate: &Estate, index: usize) -> Result<&Treasure, RebirthError> {
         .ok_or(RebirthError::NotThere("the treasure"))
 }
 
-fn spec(treasure: &Treasure) -> JobSpec {
-    let restic = &treasure.restic;
+/// The castle file was checked: it has exactly one.
+fn backup(treasure: &Treasure) -> Result<Backup<'_>, RebirthError> {
+    treasure.backup().ok_or(RebirthError::NotThere("the treasure's backup"))
+}
+
+fn spec(restic: &Restic) -> JobSpec {
     JobSpec {
         bucket: restic.bucket.clone(),
         prefix: restic.prefix.clone(),
@@ -36,7 +44,10 @@ fn spec(treasure: &Treasure) -> JobSpec {
 /// Opens the backup's index from here; nothing of its data is read.
 pub(crate) async fn inspect(estate: &Estate, index: usize) -> Result<String, Trouble> {
     let treasure = treasure(estate, index)?;
-    let restic = &treasure.restic;
+    let restic = match backup(treasure)? {
+        Backup::Restic(restic) => restic,
+        Backup::Postgres(postgres) => return database::inspect(estate, treasure, postgres).await,
+    };
     let keys = credentials(&estate.secrets, &restic.access_key_id, &restic.secret_access_key)?;
     let s3 = S3::new(
         estate.http.clone(),
@@ -46,7 +57,7 @@ pub(crate) async fn inspect(estate: &Estate, index: usize) -> Result<String, Tro
         &restic.bucket,
     )?;
     let password = estate.secrets.get(&restic.password)?;
-    let backup = repository::inspect(Arc::new(s3), password, &spec(treasure)).await?;
+    let backup = repository::inspect(Arc::new(s3), password, &spec(restic)).await?;
     Ok(format!(
         "{} of {}: {} files, {} bytes",
         backup.snapshot, backup.time, backup.files, backup.bytes
@@ -93,6 +104,9 @@ pub(crate) async fn restore(estate: &Estate, index: usize, progress: &Progress) 
                 )
                 .await?;
             }
+            if let Backup::Postgres(postgres) = backup(treasure)? {
+                database::tell(estate, treasure, postgres).await?;
+            }
             gate::lift_for_good(client, namespace, claim, Deadline::after(Duration::from_secs(60))).await?;
             Ok("was restored before: left alone".into())
         }
@@ -105,7 +119,22 @@ pub(crate) async fn restore_again(estate: &Estate, index: usize, progress: &Prog
 }
 
 async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress: &Progress) -> Result<String, Trouble> {
-    let restic = &treasure.restic;
+    let what = match backup(treasure)? {
+        Backup::Restic(restic) => files(estate, treasure, restic, again, progress).await?,
+        Backup::Postgres(postgres) => database::bring_back(estate, treasure, postgres, again, progress).await?,
+    };
+    let uid = order::claim_uid(estate.api.get()?, &treasure.namespace, &treasure.claim).await?;
+    restored::write(estate, &entry_of(treasure, uid.unwrap_or_default(), what.clone())).await?;
+    Ok(what)
+}
+
+async fn files(
+    estate: &Estate,
+    treasure: &Treasure,
+    restic: &Restic,
+    again: bool,
+    progress: &Progress,
+) -> Result<String, Trouble> {
     let client = estate.api.get()?;
     let order = order::Order {
         name: &treasure.name,
@@ -113,7 +142,7 @@ async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress:
         claim: &treasure.claim,
         spec: &JobSpec {
             replace: again,
-            ..spec(treasure)
+            ..spec(restic)
         },
         access_key_id: estate.secrets.get(&restic.access_key_id)?,
         secret_access_key: estate.secrets.get(&restic.secret_access_key)?,
@@ -124,10 +153,14 @@ async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress:
     if again {
         // From here on a run that dies leaves a treasure that is not back: nothing runs on half of it.
         restored::forget(estate, &treasure.name).await?;
-        order::again(client, &order, Deadline::after(Duration::from_secs(300)), progress).await?;
+        let (limit, place) = (
+            Deadline::after(Duration::from_secs(300)),
+            (order.namespace, order.claim),
+        );
+        order::again(client, order.name, place, limit, progress).await?;
     }
     let done = order::restore(client, &order, Deadline::after(Duration::from_secs(3500)), progress).await?;
-    let what = match done {
+    Ok(match done {
         order::Done::Already => "was restored before: left alone".to_owned(),
         order::Done::Now(outcome) => {
             format!(
@@ -135,10 +168,7 @@ async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress:
                 outcome.snapshot, outcome.files, outcome.bytes
             )
         }
-    };
-    let uid = order::claim_uid(client, &treasure.namespace, &treasure.claim).await?;
-    restored::write(estate, &entry_of(treasure, uid.unwrap_or_default(), what.clone())).await?;
-    Ok(what)
+    })
 }
 
 fn entry_of(treasure: &Treasure, uid: String, what: String) -> Restored {

@@ -9,6 +9,7 @@ use kube::{
     api::{DeleteParams, DynamicObject, ListParams, LogParams},
     core::{ApiResource, GroupVersionKind},
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use skykeep_core::{Deadline, Progress, Secret, Trouble, deadline::Look, poll};
 
@@ -64,13 +65,27 @@ pub async fn restore(
     }
     wait_for_claim(client, namespace, claim, deadline).await?;
     progress.note(format!("{namespace}/{claim} is there; the restore starts"));
-    let job = start(client, order).await?;
-    let outcome = follow(client, order, &job, deadline, progress).await?;
+    let name = job_name(order.name);
+    let objects = [secret(order, &name)?, config(order, &name)?, job(order, &name)];
+    start(client, order.name, namespace, &objects).await?;
+    let outcome = follow(client, order.name, namespace, deadline, progress).await?;
+    let lifted = let_go(client, order.name, namespace, claim).await?;
+    progress.note(format!("verified; the gate of {lifted} pods is lifted"));
+    Ok(Done::Now(outcome))
+}
+
+/// The data is back: the ledger says so, the pods go, and the backup's keys do not stay in the cluster. Returns how many pods
+/// were held.
+pub(crate) async fn let_go(client: &Client, treasure: &str, namespace: &str, claim: &str) -> Result<usize, Trouble> {
     ledger::mark_done(client, namespace, claim).await?;
     let lifted = gate::lift_for_good(client, namespace, claim, Deadline::after(Duration::from_secs(60))).await?;
-    progress.note(format!("verified; the gate of {lifted} pods is lifted"));
-    clean(client, order, &job).await?;
-    Ok(Done::Now(outcome))
+    clean(client, namespace, &job_name(treasure)).await?;
+    Ok(lifted)
+}
+
+/// The name of a treasure's Job, and of what belongs to it.
+pub(crate) fn job_name(treasure: &str) -> String {
+    format!("skykeep-restore-{treasure}")
 }
 
 /// The claim's uid; `None` when there is no such claim. A claim that was deleted and made anew has another one.
@@ -87,11 +102,16 @@ pub async fn claim_uid(client: &Client, namespace: &str, claim: &str) -> Result<
 
 /// Makes a claim ready for a second restore: the ledger says `pending`, the first restore's job goes, and every pod that
 /// mounts the claim is ended, so that whoever comes after it is held by the gate.
-pub async fn again(client: &Client, order: &Order<'_>, deadline: Deadline, progress: &Progress) -> Result<(), Trouble> {
-    let (namespace, claim) = (order.namespace, order.claim);
+pub async fn again(
+    client: &Client,
+    treasure: &str,
+    (namespace, claim): (&str, &str),
+    deadline: Deadline,
+    progress: &Progress,
+) -> Result<(), Trouble> {
     ledger::reopen(client, namespace, claim).await?;
     gate::wait_closed(client, namespace, claim, deadline).await?;
-    remove_job(client, order).await?;
+    remove_job(client, treasure, namespace).await?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     poll(
         &format!("the pods that mount {namespace}/{claim} to end"),
@@ -130,7 +150,12 @@ fn is_held(pod: &Pod) -> bool {
     gates.into_iter().any(|g| g.name == GATE)
 }
 
-async fn wait_for_claim(client: &Client, namespace: &str, claim: &str, deadline: Deadline) -> Result<(), Trouble> {
+pub(crate) async fn wait_for_claim(
+    client: &Client,
+    namespace: &str,
+    claim: &str,
+    deadline: Deadline,
+) -> Result<(), Trouble> {
     let claims: Api<DynamicObject> = Api::namespaced_with(
         client.clone(),
         namespace,
@@ -157,29 +182,29 @@ fn jobs(client: &Client, namespace: &str) -> Api<DynamicObject> {
 }
 
 /// Finds the Job and adopts it; one that failed is taken away and made anew.
-async fn start(client: &Client, order: &Order<'_>) -> Result<String, Trouble> {
-    let name = format!("skykeep-restore-{}", order.name);
-    let jobs = jobs(client, order.namespace);
+pub(crate) async fn start(client: &Client, treasure: &str, namespace: &str, objects: &[Value]) -> Result<(), Trouble> {
+    let name = job_name(treasure);
+    let jobs = jobs(client, namespace);
     if let Some(old) = jobs
         .get_opt(&name)
         .await
         .map_err(|e| RestoreError::kube("look for the restore job", &e))?
     {
         if !has_condition(&old.data, "Failed") {
-            return Ok(name);
+            return Ok(());
         }
-        remove_job(client, order).await?;
+        remove_job(client, treasure, namespace).await?;
     }
-    for object in [secret(order, &name)?, config(order, &name)?, job(order, &name)] {
-        apply(client, &object).await?;
+    for object in objects {
+        apply(client, object).await?;
     }
-    Ok(name)
+    Ok(())
 }
 
 /// Takes the treasure's job away, if there is one, with its pods.
-async fn remove_job(client: &Client, order: &Order<'_>) -> Result<(), Trouble> {
-    let name = format!("skykeep-restore-{}", order.name);
-    let jobs = jobs(client, order.namespace);
+async fn remove_job(client: &Client, treasure: &str, namespace: &str) -> Result<(), Trouble> {
+    let name = job_name(treasure);
+    let jobs = jobs(client, namespace);
     match jobs.delete(&name, &DeleteParams::foreground()).await {
         Ok(_) => {}
         Err(kube::Error::Api(e)) if e.code == 404 => return Ok(()),
@@ -212,18 +237,20 @@ fn has_condition(job: &Value, kind: &str) -> bool {
     })
 }
 
-async fn follow(
+/// Waits for the Job's end, telling how far it is; gives the outcome that it printed.
+pub(crate) async fn follow<T: DeserializeOwned>(
     client: &Client,
-    order: &Order<'_>,
-    job: &str,
+    treasure: &str,
+    namespace: &str,
     deadline: Deadline,
     progress: &Progress,
-) -> Result<Outcome, Trouble> {
-    let jobs = jobs(client, order.namespace);
-    let pods: Api<Pod> = Api::namespaced(client.clone(), order.namespace);
+) -> Result<T, Trouble> {
+    let job = &job_name(treasure);
+    let jobs = jobs(client, namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
     poll(
-        &format!("the treasure `{}`", order.name),
+        &format!("the treasure `{treasure}`"),
         deadline,
         Duration::from_secs(1),
         || async {
@@ -254,12 +281,12 @@ async fn follow(
             };
             if has_condition(&now.data, "Failed") {
                 return Err(RestoreError::JobFailed {
-                    treasure: order.name.to_owned(),
+                    treasure: treasure.to_owned(),
                     log: last_lines(&log),
                 }
                 .into());
             }
-            match Outcome::last_in(&log) {
+            match crate::job::last_outcome_in(&log) {
                 Some(outcome) if has_condition(&now.data, "Complete") => Ok(Look::Ready(outcome)),
                 _ => {
                     if let Some((done, total)) = crate::job::last_bytes_in(&log) {
@@ -282,8 +309,8 @@ fn last_lines(log: &str) -> String {
 }
 
 /// The backup's keys do not stay in the cluster.
-async fn clean(client: &Client, order: &Order<'_>, name: &str) -> Result<(), Trouble> {
-    let secrets: Api<DynamicObject> = Api::namespaced_with(client.clone(), order.namespace, &core("Secret", "secrets"));
+async fn clean(client: &Client, namespace: &str, name: &str) -> Result<(), Trouble> {
+    let secrets: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &core("Secret", "secrets"));
     match secrets.delete(name, &DeleteParams::default()).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(e)) if e.code == 404 => Ok(()),

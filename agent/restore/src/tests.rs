@@ -15,7 +15,7 @@ use skykeep_core::{Explain, Secret};
 
 use crate::{
     RestoreError,
-    job::{JobSpec, Outcome, restore_in},
+    job::{JobSpec, Outcome, last_outcome_in, restore_in},
     report::Report,
     repository::{find, inspect_in},
     store::{Backend, Store},
@@ -422,8 +422,11 @@ fn the_log_of_a_job_is_understood() {
         "noise\n{{\"progress\":{{\"done\":1,\"total\":9}}}}\n{{\"progress\":{{\"done\":5,\"total\":9}}}}\n{{\"outcome\":{outcome}}}\n"
     );
     assert_eq!(crate::job::last_bytes_in(&log), Some((5, 9)));
-    assert_eq!(Outcome::last_in(&log).unwrap().bytes, 2);
-    assert_eq!(Outcome::last_in("{\"progress\":{\"done\":1,\"total\":9}}"), None);
+    assert_eq!(last_outcome_in::<Outcome>(&log).unwrap().bytes, 2);
+    assert_eq!(
+        last_outcome_in::<Outcome>("{\"progress\":{\"done\":1,\"total\":9}}"),
+        None
+    );
 }
 
 #[test]

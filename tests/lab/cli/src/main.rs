@@ -2,6 +2,7 @@
 
 mod backend;
 mod cis;
+mod database;
 mod hang;
 mod host;
 mod inspect;

@@ -122,6 +122,7 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
         .count();
     verdicts.must(nodes == 5, "five machines run", nodes);
 
+    crate::database::look(lab, &driven.text, &mut verdicts).await?;
     crate::inspect::look(lab, &mut verdicts).await?;
     crate::host::after(lab, places, &folder, &mut verdicts).await?;
     Ok(verdicts.end())
@@ -216,8 +217,9 @@ fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String
         .find("   step ")
         .map_or_else(String::new, |at| text[at..].to_owned());
     let lifted = text
-        .split("verified; the gate of ")
-        .nth(1)
+        .lines()
+        .filter(|line| line.contains("restore.site"))
+        .find_map(|line| line.split("verified; the gate of ").nth(1))
         .and_then(|rest| rest.split(' ').next()?.parse().ok());
     Ok(Driven {
         text: text.clone(),
