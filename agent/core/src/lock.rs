@@ -122,6 +122,14 @@ impl Lock {
             .find(|i| i.name.rsplit_once(':').map_or(i.name.as_str(), |(r, _)| r) == repository)
             .ok_or_else(|| missing(repository, "image"))
     }
+
+    /// The image of exactly this name and tag.
+    pub fn image_named(&self, name: &str) -> Result<&Image, Explained> {
+        self.images
+            .iter()
+            .find(|i| i.name == name)
+            .ok_or_else(|| missing(name, "image"))
+    }
 }
 
 fn missing(name: &str, kind: &str) -> Explained {

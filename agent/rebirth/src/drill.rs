@@ -53,7 +53,7 @@ pub async fn drill(
     let wanted = treasures.iter().filter(|t| names.is_empty() || names.contains(&t.name));
     let mut all = Vec::new();
     for treasure in wanted {
-        progress.note(format!("`{}` comes from {}", treasure.name, treasure.restic.bucket));
+        progress.note(format!("`{}` is restored below {}", treasure.name, into.display()));
         let begin = Instant::now();
         let ended = one(estate, treasure, &into.join(&treasure.name), keep, progress).await;
         all.push(judge(treasure, ended, begin.elapsed(), jiff::Timestamp::now()));
@@ -68,13 +68,23 @@ async fn one(
     keep: bool,
     progress: &Progress,
 ) -> Result<Outcome, Trouble> {
-    let password = estate.secrets.get(&treasure.restic.password)?;
-    let s3 = bucket(estate, treasure)?;
-    let outcome = drill::into_folder(s3, password, &spec(treasure), folder, progress.clone()).await?;
+    let restic = treasure.restic.as_ref().ok_or_else(|| no_drill(&treasure.name))?;
+    let password = estate.secrets.get(&restic.password)?;
+    let s3 = bucket(estate, restic)?;
+    let outcome = drill::into_folder(s3, password, &spec(restic), folder, progress.clone()).await?;
     if !keep {
         drill::discard(folder)?;
     }
     Ok(outcome)
+}
+
+/// What was not tried is not good.
+fn no_drill(name: &str) -> Explained {
+    Explained {
+        what: format!("`{name}` was not tried"),
+        why: "it is a database, and a drill restores files only".into(),
+        remedy: "Restore it with `pgbackrest restore` into an empty folder by hand, or rehearse the castle.".into(),
+    }
 }
 
 fn judge(treasure: &Treasure, ended: Result<Outcome, Trouble>, took: Duration, now: jiff::Timestamp) -> Drilled {

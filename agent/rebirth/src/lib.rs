@@ -3,6 +3,7 @@
 //! It knows every capability and does no I/O of its own. Inputs: the owner's part and its secrets. Outputs: a plan, a
 //! report, and a castle.
 
+mod database;
 mod drill;
 pub mod engine;
 mod error;
@@ -12,6 +13,7 @@ mod health;
 pub mod journal;
 mod launch;
 pub mod lease;
+pub mod lineage;
 mod names;
 mod orphans;
 mod records;

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use skykeep_aws::S3;
 use skykeep_core::{
     Deadline, Explained, Progress, Trouble,
-    castle::{Castle, Restic, Treasure},
+    castle::{Backup, Castle, Restic, Treasure},
 };
 use skykeep_restore::{gate, job::JobSpec, ledger, order, repository};
 
 use crate::{
+    database,
     error::RebirthError,
     estate::{Estate, credentials},
     restored::{self, Restored, Verdict},
@@ -24,8 +25,12 @@ fn treasure(estate: &Estate, index: usize) -> Result<&Treasure, RebirthError> {
         .ok_or(RebirthError::NotThere("the treasure"))
 }
 
-pub(crate) fn spec(treasure: &Treasure) -> JobSpec {
-    let restic = &treasure.restic;
+/// The castle file was checked: it has exactly one.
+fn backup(treasure: &Treasure) -> Result<Backup<'_>, RebirthError> {
+    treasure.backup().ok_or(RebirthError::NotThere("the treasure's backup"))
+}
+
+pub(crate) fn spec(restic: &Restic) -> JobSpec {
     JobSpec {
         bucket: restic.bucket.clone(),
         prefix: restic.prefix.clone(),
@@ -42,26 +47,27 @@ pub(crate) fn limit(treasure: &Treasure) -> Duration {
     (treasure.budget() * 4).max(Duration::from_secs(3600))
 }
 
-/// Treasures of the same repository, opened by the same keys, by their places in the castle file.
+/// Treasures of the same restic repository, opened by the same keys, by their places in the castle file; each database alone.
 pub(crate) fn by_repository(castle: &Castle) -> Vec<Vec<usize>> {
     let same = |a: &Restic, b: &Restic| {
         (&a.bucket, &a.prefix, &a.region, &a.endpoint) == (&b.bucket, &b.prefix, &b.region, &b.endpoint)
             && (&a.access_key_id, &a.secret_access_key, &a.password)
                 == (&b.access_key_id, &b.secret_access_key, &b.password)
     };
-    let mut groups: Vec<(&Restic, Vec<usize>)> = Vec::new();
+    let mut groups: Vec<(Option<&Restic>, Vec<usize>)> = Vec::new();
     for (i, treasure) in castle.treasures.iter().enumerate() {
-        match groups.iter_mut().find(|(restic, _)| same(restic, &treasure.restic)) {
+        let restic = treasure.restic.as_ref();
+        let of = |(other, _): &&mut (Option<&Restic>, _)| restic.zip(*other).is_some_and(|(a, b)| same(a, b));
+        match groups.iter_mut().find(of) {
             Some((_, group)) => group.push(i),
-            None => groups.push((&treasure.restic, vec![i])),
+            None => groups.push((restic, vec![i])),
         }
     }
     groups.into_iter().map(|(_, group)| group).collect()
 }
 
 /// A client for the bucket of a treasure's backup.
-pub(crate) fn bucket(estate: &Estate, treasure: &Treasure) -> Result<Arc<S3>, Trouble> {
-    let restic = &treasure.restic;
+pub(crate) fn bucket(estate: &Estate, restic: &Restic) -> Result<Arc<S3>, Trouble> {
     let keys = credentials(&estate.secrets, &restic.access_key_id, &restic.secret_access_key)?;
     let (http, endpoint) = (estate.http.clone(), restic.endpoint.clone());
     Ok(Arc::new(S3::new(http, keys, &restic.region, endpoint, &restic.bucket)?))
@@ -71,9 +77,13 @@ pub(crate) fn bucket(estate: &Estate, treasure: &Treasure) -> Result<Arc<S3>, Tr
 pub(crate) async fn inspect(estate: &Estate, indices: &[usize], progress: &Progress) -> Result<String, Trouble> {
     let all: Vec<&Treasure> = indices.iter().map(|i| treasure(estate, *i)).collect::<Result<_, _>>()?;
     let first = *all.first().ok_or(RebirthError::NotThere("the treasure"))?;
-    let password = estate.secrets.get(&first.restic.password)?;
-    let specs = all.iter().map(|t| spec(t)).collect();
-    let backups = repository::inspect(bucket(estate, first)?, password, specs).await?;
+    let restic = match backup(first)? {
+        Backup::Restic(restic) => restic,
+        Backup::Postgres(postgres) => return database::inspect(estate, first, postgres).await,
+    };
+    let password = estate.secrets.get(&restic.password)?;
+    let specs = all.iter().filter_map(|t| t.restic.as_ref()).map(spec).collect();
+    let backups = repository::inspect(bucket(estate, restic)?, password, specs).await?;
     let now = jiff::Timestamp::now();
     let mut seen = Vec::new();
     for (treasure, backup) in all.iter().zip(backups) {
@@ -145,6 +155,9 @@ pub(crate) async fn restore(estate: &Estate, index: usize, progress: &Progress) 
                 )
                 .await?;
             }
+            if let Backup::Postgres(postgres) = backup(treasure)? {
+                database::tell(estate, treasure, postgres).await?;
+            }
             gate::lift_for_good(client, namespace, claim, Deadline::after(Duration::from_secs(60))).await?;
             Ok("was restored before: left alone".into())
         }
@@ -157,7 +170,22 @@ pub(crate) async fn restore_again(estate: &Estate, index: usize, progress: &Prog
 }
 
 async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress: &Progress) -> Result<String, Trouble> {
-    let restic = &treasure.restic;
+    let what = match backup(treasure)? {
+        Backup::Restic(restic) => files(estate, treasure, restic, again, progress).await?,
+        Backup::Postgres(postgres) => database::bring_back(estate, treasure, postgres, again, progress).await?,
+    };
+    let uid = order::claim_uid(estate.api.get()?, &treasure.namespace, &treasure.claim).await?;
+    restored::write(estate, &entry_of(treasure, uid.unwrap_or_default(), what.clone())).await?;
+    Ok(what)
+}
+
+async fn files(
+    estate: &Estate,
+    treasure: &Treasure,
+    restic: &Restic,
+    again: bool,
+    progress: &Progress,
+) -> Result<String, Trouble> {
     let client = estate.api.get()?;
     let order = order::Order {
         name: &treasure.name,
@@ -165,7 +193,7 @@ async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress:
         claim: &treasure.claim,
         spec: &JobSpec {
             replace: again,
-            ..spec(treasure)
+            ..spec(restic)
         },
         access_key_id: estate.secrets.get(&restic.access_key_id)?,
         secret_access_key: estate.secrets.get(&restic.secret_access_key)?,
@@ -176,7 +204,11 @@ async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress:
     if again {
         // From here on a run that dies leaves a treasure that is not back: nothing runs on half of it.
         restored::forget(estate, &treasure.name).await?;
-        order::again(client, &order, Deadline::after(Duration::from_secs(300)), progress).await?;
+        let (limit, place) = (
+            Deadline::after(Duration::from_secs(300)),
+            (order.namespace, order.claim),
+        );
+        order::again(client, order.name, place, limit, progress).await?;
         // A claim that is gone comes from the repository once more: not only after Flux's interval.
         skykeep_gitops::remind_layers(client).await?;
     }
@@ -187,7 +219,7 @@ async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress:
         progress,
     )
     .await?;
-    let what = match done {
+    Ok(match done {
         order::Done::Already => "was restored before: left alone".to_owned(),
         order::Done::Now(outcome) => {
             format!(
@@ -195,10 +227,7 @@ async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress:
                 outcome.snapshot, outcome.files, outcome.bytes
             )
         }
-    };
-    let uid = order::claim_uid(client, &treasure.namespace, &treasure.claim).await?;
-    restored::write(estate, &entry_of(treasure, uid.unwrap_or_default(), what.clone())).await?;
-    Ok(what)
+    })
 }
 
 fn entry_of(treasure: &Treasure, uid: String, what: String) -> Restored {
@@ -223,7 +252,7 @@ mod tests {
         castle.treasures.truncate(1);
         let one = castle.treasures[0].clone();
         let mut other = one.clone();
-        other.restic.prefix = "elsewhere".into();
+        other.restic.as_mut().unwrap().prefix = "elsewhere".into();
         castle.treasures.extend([other, one]);
         assert_eq!(by_repository(&castle), [vec![0, 2], vec![1]]);
     }

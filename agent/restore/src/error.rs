@@ -3,6 +3,8 @@
 use skykeep_aws::AwsError;
 use skykeep_core::{Explain, explain::chain};
 
+use crate::postgres;
+
 /// Errors of restores, gates and the ledger.
 #[derive(Debug)]
 pub enum RestoreError {
@@ -71,6 +73,8 @@ pub enum RestoreError {
         /// What differs.
         why: String,
     },
+    /// A database did not come back.
+    Database(postgres::Fault),
     /// A fault of the program.
     Internal(String),
 }
@@ -87,6 +91,12 @@ impl RestoreError {
             why: chain(e),
             transient,
         }
+    }
+}
+
+impl From<postgres::Fault> for RestoreError {
+    fn from(fault: postgres::Fault) -> Self {
+        RestoreError::Database(fault)
     }
 }
 
@@ -109,6 +119,7 @@ impl Explain for RestoreError {
             RestoreError::Target { path, .. } => format!("{path} can't be written"),
             RestoreError::Occupied { .. } => "The claim is not empty, so nothing was written to it".into(),
             RestoreError::Differs { path, .. } => format!("{path} is not what the backup holds"),
+            RestoreError::Database(fault) => fault.what(),
             RestoreError::Internal(_) => "A restore met a fault of the program".into(),
         }
     }
@@ -125,6 +136,7 @@ impl Explain for RestoreError {
             RestoreError::GateStays { .. } => "an API server still reads an old ledger".into(),
             RestoreError::JobFailed { log, .. } => format!("its job gave up: {log}"),
             RestoreError::Store(e) => e.why(),
+            RestoreError::Database(fault) => fault.why(),
             RestoreError::NoSnapshot { .. } => "the castle file names one that is not there".into(),
         }
     }
@@ -138,6 +150,7 @@ impl Explain for RestoreError {
                 "Its applications stay down and nothing was overwritten. Mend the cause and start again.".into()
             }
             RestoreError::Store(e) => e.remedy(),
+            RestoreError::Database(fault) => fault.remedy(),
             RestoreError::Repository { .. } => {
                 "Check bucket, prefix and password in castle.yaml; try `restic snapshots` with the same.".into()
             }

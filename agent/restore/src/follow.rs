@@ -7,29 +7,35 @@ use kube::{
     Api, Client,
     api::{ListParams, LogParams},
 };
+use serde::de::DeserializeOwned;
 use skykeep_core::{Deadline, Progress, Trouble, deadline::Look, poll};
 
 use crate::{
     RestoreError,
-    job::Outcome,
-    jobs::{has_condition, jobs},
-    order::Order,
+    jobs::{Target, has_condition, jobs},
     tell::Told,
 };
 
-pub(crate) async fn follow(
+/// What a job says in the end.
+pub(crate) trait Verified: DeserializeOwned {
+    /// What came back, for people.
+    fn text(&self) -> String;
+}
+
+/// Waits for the Job's end, telling how far it is; gives the outcome that it printed.
+pub(crate) async fn follow<T: Verified>(
     client: &Client,
-    order: &Order<'_>,
-    job: &str,
+    target: Target<'_>,
     deadline: Deadline,
     progress: &Progress,
-) -> Result<Outcome, Trouble> {
-    let jobs = jobs(client, order.namespace);
-    let pods: Api<Pod> = Api::namespaced(client.clone(), order.namespace);
-    let told = Told::new(client, order);
+) -> Result<T, Trouble> {
+    let job = &target.job_name();
+    let jobs = jobs(client, target.namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), target.namespace);
+    let told = Told::new(client, target);
     let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
     poll(
-        &format!("the treasure `{}`", order.name),
+        &format!("the treasure `{}`", target.treasure),
         deadline,
         Duration::from_secs(1),
         || async {
@@ -61,15 +67,14 @@ pub(crate) async fn follow(
             if has_condition(&now.data, "Failed") {
                 told.at_once("failed: pods that mount it stay held").await;
                 return Err(RestoreError::JobFailed {
-                    treasure: order.name.to_owned(),
+                    treasure: target.treasure.to_owned(),
                     log: last_lines(&log),
                 }
                 .into());
             }
-            match Outcome::last_in(&log) {
+            match crate::job::last_outcome_in::<T>(&log) {
                 Some(outcome) if has_condition(&now.data, "Complete") => {
-                    let text = format!("done: {} files, {} bytes, verified", outcome.files, outcome.bytes);
-                    told.at_once(&text).await;
+                    told.at_once(&format!("done: {}, verified", outcome.text())).await;
                     Ok(Look::Ready(outcome))
                 }
                 _ => {

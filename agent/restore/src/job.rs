@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustic_core::{LocalDestination, RestoreOptions};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use skykeep_aws::{Credentials, S3};
 use skykeep_core::{Explain, Secret, http::Trust};
@@ -82,12 +82,9 @@ pub struct Outcome {
     pub attributes_left_out: u64,
 }
 
-impl Outcome {
-    /// The last outcome in a job's log.
-    pub fn last_in(log: &str) -> Option<Outcome> {
-        let outcome = last(log, "outcome")?;
-        serde_json::from_value(outcome).ok()
-    }
+/// The last outcome in a job's log.
+pub(crate) fn last_outcome_in<T: DeserializeOwned>(log: &str) -> Option<T> {
+    serde_json::from_value(last(log, "outcome")?).ok()
 }
 
 /// The last progress in a job's log.

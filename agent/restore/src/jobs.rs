@@ -8,45 +8,86 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
-use skykeep_core::{Deadline, Secret, Trouble, deadline::Look, poll};
+use skykeep_core::{Deadline, Trouble, deadline::Look, poll};
 
 use crate::{
     RestoreError,
-    gate::{GATE, apply, core},
-    order::Order,
+    gate::{apply, core},
     place::{self, Place},
 };
+
+/// What a job restores into.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// The treasure's name.
+    pub(crate) treasure: &'a str,
+    /// Namespace of its claim.
+    pub(crate) namespace: &'a str,
+    /// The claim.
+    pub(crate) claim: &'a str,
+}
+
+impl Target<'_> {
+    /// The name of its Job, and of what belongs to that.
+    pub(crate) fn job_name(&self) -> String {
+        format!("skykeep-restore-{}", self.treasure)
+    }
+}
 
 pub(crate) fn jobs(client: &Client, namespace: &str) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("batch", "v1", "Job"), "jobs");
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
-/// Finds the Job and adopts it; one that failed is taken away and made anew.
-pub(crate) async fn start(client: &Client, order: &Order<'_>, deadline: Deadline) -> Result<String, Trouble> {
-    let name = format!("skykeep-restore-{}", order.name);
-    let jobs = jobs(client, order.namespace);
+/// Finds the Job and adopts it; one that failed is taken away and made anew, of these objects.
+pub(crate) async fn start(
+    client: &Client,
+    target: Target<'_>,
+    deadline: Deadline,
+    objects: Vec<Value>,
+) -> Result<(), Trouble> {
+    let jobs = jobs(client, target.namespace);
     if let Some(old) = jobs
-        .get_opt(&name)
+        .get_opt(&target.job_name())
         .await
         .map_err(|e| RestoreError::kube("look for the restore job", &e))?
     {
         if !has_condition(&old.data, "Failed") {
-            return Ok(name);
+            return Ok(());
         }
-        remove(client, order).await?;
+        remove(client, target).await?;
     }
-    let place = place::find(client, order.namespace, order.claim, deadline).await?;
-    for object in [secret(order, &name)?, config(order, &name)?, job(order, &name, &place)] {
-        apply(client, &object).await?;
+    let place = place::find(client, target.namespace, target.claim, deadline).await?;
+    for object in objects {
+        apply(client, &at(object, &place)).await?;
     }
-    Ok(name)
+    Ok(())
+}
+
+/// A Job's pod stands at this place; other objects stand nowhere.
+fn at(mut object: Value, place: &Place) -> Value {
+    let Some(pod) = object.pointer_mut("/spec/template/spec").and_then(Value::as_object_mut) else {
+        return object;
+    };
+    for (rule, value) in &place.rules {
+        pod.insert((*rule).to_owned(), value.clone());
+    }
+    if let Some(volumes) = pod.get_mut("volumes").and_then(Value::as_array_mut) {
+        // Not for the container: the scheduler looks for a machine where all of them can be.
+        let beside = place.beside.iter().enumerate();
+        volumes.extend(
+            beside.map(
+                |(i, claim)| json!({"name": format!("beside-{i}"), "persistentVolumeClaim": {"claimName": claim}}),
+            ),
+        );
+    }
+    object
 }
 
 /// Takes the treasure's job away, if there is one, with its pods.
-pub(crate) async fn remove(client: &Client, order: &Order<'_>) -> Result<(), Trouble> {
-    let name = format!("skykeep-restore-{}", order.name);
-    let jobs = jobs(client, order.namespace);
+pub(crate) async fn remove(client: &Client, target: Target<'_>) -> Result<(), Trouble> {
+    let name = target.job_name();
+    let jobs = jobs(client, target.namespace);
     match jobs.delete(&name, &DeleteParams::foreground()).await {
         Ok(_) => {}
         Err(kube::Error::Api(e)) if e.code == 404 => return Ok(()),
@@ -80,97 +121,31 @@ pub(crate) fn has_condition(job: &Value, kind: &str) -> bool {
 }
 
 /// The backup's keys do not stay in the cluster.
-pub(crate) async fn clean(client: &Client, order: &Order<'_>, name: &str) -> Result<(), Trouble> {
-    let secrets: Api<DynamicObject> = Api::namespaced_with(client.clone(), order.namespace, &core("Secret", "secrets"));
-    match secrets.delete(name, &DeleteParams::default()).await {
+pub(crate) async fn clean(client: &Client, target: Target<'_>) -> Result<(), Trouble> {
+    let secrets: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), target.namespace, &core("Secret", "secrets"));
+    match secrets.delete(&target.job_name(), &DeleteParams::default()).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(e)) if e.code == 404 => Ok(()),
         Err(e) => Err(RestoreError::kube("delete the restore job's secret", &e).into()),
     }
 }
 
-fn secret(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
-    let text = |s: &Secret| {
-        s.expose_str()
-            .map(str::to_owned)
-            .ok_or_else(|| RestoreError::Internal("a secret is no text".into()))
-    };
-    Ok(json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": name, "namespace": order.namespace},
-        "stringData": {
-            "access-key-id": text(order.access_key_id)?,
-            "secret-access-key": text(order.secret_access_key)?,
-            "password": text(order.password)?,
-        },
-    }))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn config(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
-    let spec = serde_json::to_string(order.spec).map_err(|e| RestoreError::Internal(e.to_string()))?;
-    Ok(json!({
-        "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": order.namespace},
-        "data": {"spec.json": spec, "ca.pem": order.extra_ca_pem},
-    }))
-}
-
-fn job(order: &Order<'_>, name: &str, place: &Place) -> Value {
-    let mut job = bare_job(order, name);
-    let pod = &mut job["spec"]["template"]["spec"];
-    for (rule, value) in &place.rules {
-        pod[*rule] = value.clone();
+    #[test]
+    fn only_a_job_stands_where_its_application_will() {
+        let place = Place {
+            beside: ["cache".to_owned()].into(),
+            rules: vec![("nodeSelector", json!({"disk": "big"}))],
+        };
+        let secret = json!({"kind": "Secret", "stringData": {"a": "b"}});
+        assert_eq!(at(secret.clone(), &place), secret);
+        let job = json!({"kind": "Job", "spec": {"template": {"spec": {"volumes": [{"name": "treasure"}]}}}});
+        let pod = &at(job, &place)["spec"]["template"]["spec"];
+        assert_eq!(pod["nodeSelector"]["disk"], "big");
+        assert_eq!(pod["volumes"][1]["persistentVolumeClaim"]["claimName"], "cache");
     }
-    if let Some(volumes) = pod["volumes"].as_array_mut() {
-        // Not for the container: the scheduler looks for a machine where all of them can be.
-        let beside = place.beside.iter().enumerate();
-        volumes.extend(
-            beside.map(
-                |(i, claim)| json!({"name": format!("beside-{i}"), "persistentVolumeClaim": {"claimName": claim}}),
-            ),
-        );
-    }
-    job
-}
-
-fn bare_job(order: &Order<'_>, name: &str) -> Value {
-    let labels = json!({GATE: order.name, "app.kubernetes.io/managed-by": "skykeep"});
-    json!({
-        "apiVersion": "batch/v1", "kind": "Job",
-        "metadata": {"name": name, "namespace": order.namespace, "labels": labels},
-        "spec": {
-            "backoffLimit": 3,
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": false,
-                    "enableServiceLinks": false,
-                    "containers": [{
-                        "name": "restore",
-                        "image": order.image,
-                        "args": ["restore-job", "--spec", "/etc/skykeep/restore/spec.json"],
-                        "securityContext": {
-                            "runAsUser": 0,
-                            "allowPrivilegeEscalation": false,
-                            "readOnlyRootFilesystem": true,
-                            "capabilities": {"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP"]},
-                        },
-                        "volumeMounts": [
-                            {"name": "treasure", "mountPath": crate::job::TARGET},
-                            {"name": "restore", "mountPath": "/etc/skykeep/restore", "readOnly": true},
-                            {"name": "keys", "mountPath": crate::job::KEYS, "readOnly": true},
-                            {"name": "tmp", "mountPath": "/tmp"},
-                        ],
-                    }],
-                    "volumes": [
-                        {"name": "treasure", "persistentVolumeClaim": {"claimName": order.claim}},
-                        {"name": "restore", "configMap": {"name": name}},
-                        {"name": "keys", "secret": {"secretName": name, "defaultMode": 0o400}},
-                        {"name": "tmp", "emptyDir": {"medium": "Memory"}},
-                    ],
-                },
-            },
-        },
-    })
 }

@@ -1,9 +1,10 @@
-//! Treasures come back: from a restic repository on S3 into the castle's claims.
+//! Treasures come back from S3 into the castle's claims: files from restic repositories, databases from pgBackRest's.
 //!
 //! Inputs: a Kubernetes client, where the backups are, the keys to them. Outputs: claims whose files are verified to be
 //! what the backup holds, a ledger in the cluster that says so, and a gate that holds applications back until then.
 //!
 //! [`order`] runs on the laptop and follows; [`job`] runs in the cluster and does the work; [`repository`] reads restic.
+//! [`postgres`] is the same for databases.
 //! Nothing here ever writes to a repository: no lock, no cache, no key.
 
 #[cfg(test)]
@@ -15,9 +16,11 @@ pub mod gate;
 pub mod job;
 mod jobs;
 pub mod ledger;
+mod objects;
 pub mod order;
 mod place;
 mod policy;
+pub mod postgres;
 mod report;
 pub mod repository;
 mod store;

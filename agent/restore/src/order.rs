@@ -12,10 +12,11 @@ use skykeep_core::{Deadline, Progress, Secret, Trouble, deadline::Look, poll};
 
 use crate::{
     RestoreError,
-    follow::follow,
+    follow::{Verified, follow},
     gate::{self, GATE, core},
     job::{JobSpec, Outcome},
-    jobs, ledger,
+    jobs::{self, Target},
+    ledger, objects,
 };
 
 /// One treasure to bring back.
@@ -40,6 +41,22 @@ pub struct Order<'a> {
     pub image: &'a str,
 }
 
+impl<'a> Order<'a> {
+    fn target(&self) -> Target<'a> {
+        Target {
+            treasure: self.name,
+            namespace: self.namespace,
+            claim: self.claim,
+        }
+    }
+}
+
+impl Verified for Outcome {
+    fn text(&self) -> String {
+        format!("{} files, {} bytes", self.files, self.bytes)
+    }
+}
+
 /// How an order ended.
 #[derive(Debug)]
 pub enum Done {
@@ -56,20 +73,28 @@ pub async fn restore(
     deadline: Deadline,
     progress: &Progress,
 ) -> Result<Done, Trouble> {
-    let (namespace, claim) = (order.namespace, order.claim);
+    let (namespace, claim, target) = (order.namespace, order.claim, order.target());
     if ledger::is_done(client, namespace, claim).await? {
         gate::lift_for_good(client, namespace, claim, Deadline::after(Duration::from_secs(60))).await?;
         return Ok(Done::Already);
     }
     wait_for_claim(client, namespace, claim, deadline).await?;
     progress.note(format!("{namespace}/{claim} is there; the restore starts"));
-    let job = jobs::start(client, order, deadline).await?;
-    let outcome = follow(client, order, &job, deadline, progress).await?;
+    jobs::start(client, target, deadline, objects::objects(order, &target.job_name())?).await?;
+    let outcome = follow(client, target, deadline, progress).await?;
+    let lifted = let_go(client, target).await?;
+    progress.note(format!("verified; the gate of {lifted} pods is lifted"));
+    Ok(Done::Now(outcome))
+}
+
+/// The data is back: the ledger says so, the pods go, and the backup's keys do not stay in the cluster. Returns how many pods
+/// were held.
+pub(crate) async fn let_go(client: &Client, target: Target<'_>) -> Result<usize, Trouble> {
+    let (namespace, claim) = (target.namespace, target.claim);
     ledger::mark_done(client, namespace, claim).await?;
     let lifted = gate::lift_for_good(client, namespace, claim, Deadline::after(Duration::from_secs(60))).await?;
-    progress.note(format!("verified; the gate of {lifted} pods is lifted"));
-    jobs::clean(client, order, &job).await?;
-    Ok(Done::Now(outcome))
+    jobs::clean(client, target).await?;
+    Ok(lifted)
 }
 
 /// The claim's uid; `None` when there is no such claim. A claim that was deleted and made anew has another one.
@@ -86,11 +111,21 @@ pub async fn claim_uid(client: &Client, namespace: &str, claim: &str) -> Result<
 
 /// Makes a claim ready for a second restore: the ledger says `pending`, the first restore's job goes, and every pod that
 /// mounts the claim is ended, so that whoever comes after it is held by the gate.
-pub async fn again(client: &Client, order: &Order<'_>, deadline: Deadline, progress: &Progress) -> Result<(), Trouble> {
-    let (namespace, claim) = (order.namespace, order.claim);
+pub async fn again(
+    client: &Client,
+    treasure: &str,
+    (namespace, claim): (&str, &str),
+    deadline: Deadline,
+    progress: &Progress,
+) -> Result<(), Trouble> {
+    let target = Target {
+        treasure,
+        namespace,
+        claim,
+    };
     ledger::reopen(client, namespace, claim).await?;
     gate::wait_closed(client, namespace, claim, deadline).await?;
-    jobs::remove(client, order).await?;
+    jobs::remove(client, target).await?;
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     poll(
         &format!("the pods that mount {namespace}/{claim} to end"),
@@ -129,7 +164,12 @@ fn is_held(pod: &Pod) -> bool {
     gates.into_iter().any(|g| g.name == GATE)
 }
 
-async fn wait_for_claim(client: &Client, namespace: &str, claim: &str, deadline: Deadline) -> Result<(), Trouble> {
+pub(crate) async fn wait_for_claim(
+    client: &Client,
+    namespace: &str,
+    claim: &str,
+    deadline: Deadline,
+) -> Result<(), Trouble> {
     let claims: Api<DynamicObject> = Api::namespaced_with(
         client.clone(),
         namespace,

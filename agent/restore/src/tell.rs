@@ -9,7 +9,7 @@ use kube::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::{gate::core, order::Order};
+use crate::{gate::core, jobs::Target};
 
 /// The annotation.
 pub(crate) const PROGRESS: &str = "skykeep.dev/progress";
@@ -24,11 +24,11 @@ pub(crate) struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    pub(crate) fn new(client: &Client, order: &Order<'a>) -> Self {
+    pub(crate) fn new(client: &Client, target: Target<'a>) -> Self {
         let claims = core("PersistentVolumeClaim", "persistentvolumeclaims");
         Told {
-            claims: Api::namespaced_with(client.clone(), order.namespace, &claims),
-            claim: order.claim,
+            claims: Api::namespaced_with(client.clone(), target.namespace, &claims),
+            claim: target.claim,
             last: Mutex::default(),
         }
     }

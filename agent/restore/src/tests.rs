@@ -15,7 +15,7 @@ use skykeep_core::{Explain, Secret};
 
 use crate::{
     RestoreError,
-    job::{JobSpec, Outcome, restore_in},
+    job::{JobSpec, Outcome, last_outcome_in, restore_in},
     report::Report,
     repository::{Backup, find},
     store::{Backend, Store},
@@ -439,9 +439,9 @@ fn the_log_of_a_job_is_understood() {
         "noise\n{{\"progress\":{{\"phase\":\"write\",\"done\":1,\"total\":9}}}}\n{{\"progress\":{{\"phase\":\"verify\",\"done\":5,\"total\":9}}}}\n{{\"outcome\":{outcome}}}\n"
     );
     assert_eq!(crate::job::last_progress_in(&log).unwrap().bytes(), (14, 18));
-    assert_eq!(Outcome::last_in(&log).unwrap().bytes, 2);
+    assert_eq!(last_outcome_in::<Outcome>(&log).unwrap().bytes, 2);
     assert_eq!(
-        Outcome::last_in("{\"progress\":{\"phase\":\"write\",\"done\":1,\"total\":9}}"),
+        last_outcome_in::<Outcome>("{\"progress\":{\"phase\":\"write\",\"done\":1,\"total\":9}}"),
         None
     );
 }

@@ -13,6 +13,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use skykeep_core::{castle::Castle, lock::Lock};
+use skykeep_restore::postgres::{
+    info::{self, Info},
+    wal::{self, Segment},
+};
 use skykeep_secrets::{age::Identity, read_listing, read_sops};
 
 /// Something that reads bytes.
@@ -72,6 +76,11 @@ pub const TARGETS: &[Target] = &[
         name: "sops-env",
         read: |bytes| sops("x.env", bytes),
         seeds: &["agent/secrets/tests/sops/values.env"],
+    },
+    Target {
+        name: "pgbackrest",
+        read: pgbackrest,
+        seeds: &["agent/restore/tests/pgbackrest/backup.info"],
     },
     Target {
         name: "age",
@@ -141,6 +150,19 @@ static IDENTITIES: LazyLock<Vec<Identity>> = LazyLock::new(|| {
 fn sops(name: &str, bytes: &[u8]) {
     if let Ok(file) = read_sops(name, bytes, &IDENTITIES) {
         let _ = file.secret(Some("text"));
+    }
+}
+
+fn pgbackrest(bytes: &[u8]) {
+    if let Ok(Info::Clear(backups)) = info::parse(bytes)
+        && let Some(backup) = info::choose(&backups, None)
+    {
+        let _ = backup.archive();
+    }
+    let names = String::from_utf8_lossy(bytes);
+    let segments: Vec<Segment> = names.lines().filter_map(Segment::parse).collect();
+    if let Some(first) = segments.first() {
+        let _ = wal::follow(segments.clone(), *first);
     }
 }
 

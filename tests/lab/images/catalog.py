@@ -95,6 +95,9 @@ IMAGES = [
           folders={"/home/app": 100}),
     Image("docker.io/library/traefik:v3.6.0", local("traefik"), ("skeleton", "busybox"),
           entrypoint=("/entrypoint.sh",), cmd=("traefik",), texts={"/entrypoint.sh": TRAEFIK_ENTRY}),
+    # The owner's own: nobody publishes it, so it has no entry point but what the repository names.
+    Image("docker.io/rossi/postgres:15", base=("skeleton", "postgres"), user="999:999",
+          cmd=("/usr/lib/postgresql/15/bin/postgres",), folders={"/var/lib/postgresql": 999}),
 ]
 
 SKYKEEP = Image("ghcr.io/skykeep/skykeep:v0.1.0", {"/usr/local/bin/skykeep": "skykeep"},

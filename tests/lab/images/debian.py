@@ -16,19 +16,29 @@ iproute2 libbpf1 libelf1 zlib1g libcap2 libdb5.3 libselinux1 libpcre2-8-0 libtir
 libgssapi-krb5-2 libk5crypto3 libkrb5-3 libkrb5support0 libcom-err2 libkeyutils1 libssl3
 ipset libipset13 kmod libkmod2 liblzma5 libzstd1 libc6 libgcc-s1 netbase
 """.split()
+POSTGRES = """
+postgresql-15 postgresql-client-15 pgbackrest libpq5 libc6 libgcc-s1 libstdc++6 libssl3 libxml2 libicu72 liblz4-1 libzstd1 zlib1g
+libpam0g libaudit1 libcap-ng0 libgssapi-krb5-2 libk5crypto3 libkrb5-3 libkrb5support0 libcom-err2 libkeyutils1 libldap-2.5-0
+libsasl2-2 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblzma5 libreadline8 libtinfo6 libbz2-1.0 libuuid1 libxslt1.1
+libgnutls30 libp11-kit0 libidn2-0 libunistring2 libtasn1-6 libnettle8 libhogweed6 libgmp10 libffi8 libselinux1 libpcre2-8-0
+tzdata libcrypt1 libdb5.3
+""".split()
 OTHERS = ["busybox-static", "tini", "ca-certificates"]
 NEEDED_TOOLS = ["nft", "iptables", "ip6tables", "iptables-save", "iptables-restore", "conntrack",
                 "ip", "ipset", "modprobe"]
 UNWANTED = ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian",
             "usr/share/bash-completion", "usr/share/bug", "usr/share/nftables",
-            "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/perl-base"]
+            "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/perl-base",
+            # What postgres compiles queries with: it does without.
+            "usr/lib/postgresql/15/lib/bitcode", "usr/lib/postgresql/15/lib/llvmjit.so"]
 
 PASSWD = """root:x:0:0:root:/root:/bin/sh
 app:x:100:101:app:/home/app:/sbin/nologin
+postgres:x:999:999:postgres:/var/lib/postgresql:/bin/sh
 nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin
 nobody:x:65534:65534:nobody:/:/sbin/nologin
 """
-GROUP = "root:x:0:\napp:x:101:\nnonroot:x:65532:\nnobody:x:65534:\n"
+GROUP = "root:x:0:\napp:x:101:\npostgres:x:999:\nnonroot:x:65532:\nnobody:x:65534:\n"
 
 
 def run(*args, cwd=None):
@@ -39,8 +49,8 @@ def run(*args, cwd=None):
 
 
 def prepare(cache):
-    """The unpacked packages (folders skeleton, busybox, tools), made once per set of versions."""
-    packages = TOOLS + OTHERS
+    """The unpacked packages (folders skeleton, busybox, tools, postgres), made once per set of versions."""
+    packages = sorted({*TOOLS, *POSTGRES, *OTHERS})
     listed = run("apt-cache", "policy", *packages)
     recipe = pathlib.Path(__file__).read_bytes() + "\n".join(
         line for line in listed.splitlines() if "Candidate:" in line or not line.startswith(" ")
@@ -52,6 +62,7 @@ def prepare(cache):
     try:
         fetch(work / "debs", packages)
         tools(work)
+        postgres(work)
         busybox(work)
         skeleton(work)
         shutil.rmtree(work / "debs")
@@ -76,13 +87,12 @@ def deb(work, package):
     return found[0]
 
 
-def tools(work):
-    root = work / "tools"
+def unpack(work, root, packages):
     # The merged layout first: packages still carry /lib and /sbin.
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
-    for package in TOOLS:
+    for package in packages:
         content = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb(work, package)],
                                    stdout=subprocess.PIPE)
         run_tar = subprocess.run(["tar", "-x", "--keep-directory-symlink", "-C", root],
@@ -90,7 +100,34 @@ def tools(work):
         if run_tar.returncode or content.wait():
             raise SystemExit(f"cannot unpack {package}")
     for name in UNWANTED:
+        if (root / name).is_file():
+            (root / name).unlink()
         shutil.rmtree(root / name, ignore_errors=True)
+
+
+def linked(root, places):
+    """A missing library shows itself here, not in a node an hour later."""
+    for place in places:
+        for path in sorted((root / place).iterdir()):
+            if path.is_symlink() or not path.is_file() or path.read_bytes()[:4] != b"\x7fELF":
+                continue
+            said = subprocess.run(["chroot", root, "/lib64/ld-linux-x86-64.so.2", "--list",
+                                   f"/{place}/{path.name}"], capture_output=True, text=True)
+            if "not found" in said.stdout + said.stderr:
+                raise SystemExit(f"image base: {path.name}: {said.stdout}{said.stderr}")
+
+
+def postgres(work):
+    """A database as an owner's image has it: Debian's PostgreSQL 15 and pgBackRest."""
+    root = work / "postgres"
+    unpack(work, root, POSTGRES)
+    shell(work, root, "usr/bin")
+    linked(root, ["usr/bin", "usr/lib/postgresql/15/bin", "usr/lib/postgresql/15/lib"])
+
+
+def tools(work):
+    root = work / "tools"
+    unpack(work, root, TOOLS)
     # What the packages' own scripts would have linked; nftables' flavour, the
     # default of Debian.
     for version in ("", "6"):
@@ -102,15 +139,7 @@ def tools(work):
     for tool in NEEDED_TOOLS:
         if not any((root / "usr" / place / tool).exists() for place in ("bin", "sbin")):
             raise SystemExit(f"image base: no {tool}")
-    # A missing library shows itself here, not in a node an hour later.
-    for place in ("usr/bin", "usr/sbin"):
-        for path in sorted((root / place).iterdir()):
-            if path.is_symlink() or path.read_bytes()[:4] != b"\x7fELF":
-                continue
-            said = subprocess.run(["chroot", root, "/lib64/ld-linux-x86-64.so.2", "--list",
-                                   f"/{place}/{path.name}"], capture_output=True, text=True)
-            if "not found" in said.stdout + said.stderr:
-                raise SystemExit(f"image base: {path.name}: {said.stdout}{said.stderr}")
+    linked(root, ["usr/bin", "usr/sbin"])
 
 
 def shell(work, root, place):

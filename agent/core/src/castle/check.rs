@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv4Net;
 
-use super::{Castle, SecretRef};
+use super::{Backup, Castle, SecretRef};
 use crate::explain::Explained;
 
 /// Checks everything that needs more than one field, or a range.
@@ -30,7 +30,7 @@ pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
     )
 }
 
-fn bad(field: &str, why: impl Into<String>, remedy: impl Into<String>) -> Explained {
+pub(super) fn bad(field: &str, why: impl Into<String>, remedy: impl Into<String>) -> Explained {
     Explained {
         what: format!("castle.yaml: `{field}` can't be used"),
         why: why.into(),
@@ -38,7 +38,12 @@ fn bad(field: &str, why: impl Into<String>, remedy: impl Into<String>) -> Explai
     }
 }
 
-fn ensure(ok: bool, field: &str, why: impl Into<String>, remedy: impl Into<String>) -> Result<(), Explained> {
+pub(super) fn ensure(
+    ok: bool,
+    field: &str,
+    why: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Result<(), Explained> {
     if ok { Ok(()) } else { Err(bad(field, why, remedy)) }
 }
 
@@ -283,12 +288,24 @@ fn treasures(castle: &Castle) -> Result<(), Explained> {
             format!("that of `{}` is outside 1 to 1440", treasure.name),
             "Write the minutes that its restore is planned to take, a day at most.",
         )?;
-        ensure(
-            treasure.restic.path.starts_with('/'),
-            "treasures.restic.path",
-            format!("`{}` is not absolute", treasure.restic.path),
-            "Write the path as restic shows it in the snapshot, beginning with /.",
-        )?;
+        match treasure.backup() {
+            Some(Backup::Restic(restic)) => ensure(
+                restic.path.starts_with('/'),
+                "treasures.restic.path",
+                format!("`{}` is not absolute", restic.path),
+                "Write the path as restic shows it in the snapshot, beginning with /.",
+            )?,
+            Some(Backup::Postgres(postgres)) => postgres.check()?,
+            None => {
+                let both = treasure.restic.is_some();
+                let why = if both { "has two backups" } else { "has no backup" };
+                return Err(bad(
+                    "treasures",
+                    format!("the treasure `{}` {why}", treasure.name),
+                    "Give it exactly one of `restic` and `postgres`.",
+                ));
+            }
+        }
     }
     Ok(())
 }

@@ -2,8 +2,10 @@
 
 mod check;
 mod cidr;
+mod postgres;
 mod types;
 
+pub use postgres::{Postgres, PostgresCheck};
 pub use types::*;
 
 use crate::explain::Explained;
@@ -49,11 +51,14 @@ impl Castle {
             refs.extend(secret.data.values().cloned());
         }
         for t in &self.treasures {
-            refs.extend([
-                t.restic.access_key_id.clone(),
-                t.restic.secret_access_key.clone(),
-                t.restic.password.clone(),
-            ]);
+            if let Some(restic) = &t.restic {
+                refs.extend([
+                    restic.access_key_id.clone(),
+                    restic.secret_access_key.clone(),
+                    restic.password.clone(),
+                ]);
+            }
+            refs.extend(t.postgres.iter().flat_map(Postgres::secret_refs).cloned());
         }
         if let Some(dns) = &self.dns {
             refs.push(dns.cloudflare.token.clone());

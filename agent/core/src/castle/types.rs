@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use url::Url;
 
-use super::cidr;
+use super::{Postgres, cidr};
 
 /// A castle, as described by its owner.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -414,8 +414,32 @@ pub struct Treasure {
     /// Minutes that its restore is planned to take; the rebirth's forecast and deadline follow from it.
     #[serde(default)]
     pub budget_minutes: Option<u16>,
-    /// Where the backup is.
-    pub restic: Restic,
+    /// The backup is a restic repository. Exactly one of `restic` and `postgres` is given.
+    #[serde(default)]
+    pub restic: Option<Restic>,
+    /// The backup is a pgBackRest repository, the treasure a PostgreSQL database.
+    #[serde(default)]
+    pub postgres: Option<Postgres>,
+}
+
+/// Where a treasure's backup is.
+#[derive(Debug, Clone, Copy)]
+pub enum Backup<'a> {
+    /// In a restic repository.
+    Restic(&'a Restic),
+    /// In a pgBackRest repository.
+    Postgres(&'a Postgres),
+}
+
+impl Treasure {
+    /// Where its backup is; `None` when the castle file gives none, or two.
+    pub fn backup(&self) -> Option<Backup<'_>> {
+        match (&self.restic, &self.postgres) {
+            (Some(restic), None) => Some(Backup::Restic(restic)),
+            (None, Some(postgres)) => Some(Backup::Postgres(postgres)),
+            _ => None,
+        }
+    }
 }
 
 impl Treasure {
@@ -464,7 +488,7 @@ pub struct Restic {
     pub path: String,
 }
 
-fn latest() -> String {
+pub(super) fn latest() -> String {
     "latest".into()
 }
 

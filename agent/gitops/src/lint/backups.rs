@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use skykeep_core::castle::Backup;
+
 use super::{Finding, Lint, walk};
 use crate::repository::{Document, text};
 
@@ -78,14 +80,19 @@ impl Lint<'_> {
             return;
         };
         for (i, treasure) in castle.treasures.iter().enumerate() {
-            let Some(endpoint) = treasure.restic.endpoint.as_ref().filter(|e| at_home(e.as_str())) else {
+            let (kind, endpoint) = match treasure.backup() {
+                Some(Backup::Restic(restic)) => ("restic", restic.endpoint.as_ref()),
+                Some(Backup::Postgres(postgres)) => ("postgres", postgres.endpoint.as_ref()),
+                None => continue,
+            };
+            let Some(endpoint) = endpoint.filter(|e| at_home(e.as_str())) else {
                 continue;
             };
             let what = format!(
                 "the backup of treasure `{}` lies at `{endpoint}`, on the home network",
                 treasure.name
             );
-            let place = self.in_castle(&format!("/treasures/{i}/restic/endpoint"));
+            let place = self.in_castle(&format!("/treasures/{i}/{kind}/endpoint"));
             self.say(Finding::risk(
                 place,
                 what,

@@ -39,7 +39,18 @@ fn read(path: &Path) -> Result<Vec<u8>, Explained> {
 fn wanted(args: &LockArgs) -> Result<Lock, Trouble> {
     let Some(from) = &args.from else {
         let castle = Castle::parse(&String::from_utf8_lossy(&read(&args.castle.join("castle.yaml"))?))?;
-        return Ok(upstream::template(&castle.cluster.kubernetes)?);
+        let mut template = upstream::template(&castle.cluster.kubernetes)?;
+        // Restores run in the owners' own images.
+        let own = castle.treasures.iter().filter_map(|t| t.postgres.as_ref());
+        for name in own.map(|p| &p.image) {
+            if template.images.iter().all(|i| i.name != *name) {
+                template.images.push(Image {
+                    name: name.clone(),
+                    digest: String::new(),
+                });
+            }
+        }
+        return Ok(template);
     };
     Ok(serde_json::from_slice(&read(from)?).map_err(|e| Explained {
         what: format!("{} can't be used", from.display()),

@@ -9,6 +9,7 @@ mod host;
 mod lint;
 mod lock;
 mod restore;
+mod restore_job;
 mod stick;
 mod upstream;
 mod vault;
@@ -153,11 +154,7 @@ enum Command {
     },
     /// (in the castle) restore one treasure into a mounted claim
     #[command(hide = true)]
-    RestoreJob {
-        /// What to restore
-        #[arg(long)]
-        spec: PathBuf,
-    },
+    RestoreJob(restore_job::RestoreJobArgs),
 }
 
 /// Runs the command line.
@@ -210,10 +207,7 @@ async fn dispatch(command: Command, host: Option<Host>) -> Result<ExitCode, Trou
         Command::Agent => crate::agent::run().await,
         Command::Node { config } => crate::node::run(&config).await.map(|()| ExitCode::SUCCESS),
         Command::Guard { config } => crate::guard::run(&config).await.map(|()| ExitCode::SUCCESS),
-        Command::RestoreJob { spec } => skykeep_restore::job::run(&spec)
-            .await
-            .map(|()| ExitCode::SUCCESS)
-            .map_err(Into::into),
+        Command::RestoreJob(args) => restore_job::run(args).await.map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -36,6 +36,7 @@ impl Lab {
             artifacts_root: places.cache.join("artifacts"),
             castle_repo_dir: places.tree.join("tests/castle/repo"),
             site_generator: places.tree.join("tests/castle/site/generate"),
+            database_maker: Some(places.tree.join("tests/castle/database/make")),
             upstream_aws: listener.local_addr()?,
         })
         .await?;

@@ -3,6 +3,7 @@
 mod audit;
 mod backend;
 mod cis;
+mod database;
 mod hang;
 mod host;
 mod inspect;

@@ -122,6 +122,7 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
         .count();
     verdicts.must(nodes == 5, "five machines run", nodes);
 
+    crate::database::look(lab, &driven.text, &mut verdicts).await?;
     crate::inspect::look(lab, &mut verdicts).await?;
     crate::shapes::look(lab, &mut verdicts).await?;
     crate::host::after(lab, places, &folder, &mut verdicts).await?;

@@ -32,6 +32,8 @@ pub struct Credentials {
     pub cloudflare_token: String,
     /// Password of the restic repository.
     pub restic_password: String,
+    /// The password by which the reborn castle's shop logs in to its database. The old database knew another one.
+    pub database_password: String,
 }
 
 impl Credentials {
@@ -54,6 +56,7 @@ impl Credentials {
             github_token: format!("ghp_{}", derive("github token", ALNUM, 36)),
             cloudflare_token: derive("cloudflare token", ALNUM, 40),
             restic_password: derive("restic password", ALNUM, 32),
+            database_password: derive("database password", ALNUM, 32),
         }
     }
 }

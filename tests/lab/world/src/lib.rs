@@ -10,6 +10,7 @@ mod ca;
 mod children;
 pub mod cloudflare;
 mod credentials;
+mod database;
 pub mod faults;
 mod files;
 mod front;
@@ -44,6 +45,7 @@ use crate::proxy::Place;
 
 pub use crate::ca::Issued;
 pub use crate::credentials::{CLOUDFLARE_ZONE, Credentials, INFISICAL_PROJECT};
+pub use crate::database::Database;
 pub use crate::scan::PortScan;
 pub use crate::seed::{BACKUP_BUCKET, Backup, REGION, SITE_HOST, STATE_BUCKET};
 pub use crate::visitor::Visit;
@@ -63,6 +65,8 @@ pub struct WorldConfig {
     pub castle_repo_dir: PathBuf,
     /// The generator of the example site (tests/castle/site/generate).
     pub site_generator: PathBuf,
+    /// What makes the old castle's database (tests/castle/database/make); without it there is none.
+    pub database_maker: Option<PathBuf>,
     /// Where the EC2 double listens, in the namespace of this process.
     pub upstream_aws: SocketAddr,
 }
@@ -78,6 +82,7 @@ pub struct World {
     faults: Arc<Faults>,
     commit: Option<String>,
     backup: Backup,
+    database: Option<Database>,
     front: JoinHandle<()>,
 }
 
@@ -103,6 +108,7 @@ impl World {
                     faults,
                     commit,
                     backup,
+                    database,
                     front,
                 } = built;
                 Ok(Self {
@@ -115,6 +121,7 @@ impl World {
                     faults,
                     commit,
                     backup,
+                    database,
                     front,
                 })
             }
@@ -180,10 +187,17 @@ impl World {
         let front = front::serve(ns::listen(ns::at(ns::FRONT, 443)?)?, Arc::clone(&ca), services);
         let seeded = async {
             seed::buckets(&ca_pem, &credentials).await?;
-            seed::backup(&config.site_generator, state, state, &ca_pem, &credentials).await
+            let database = async {
+                match &config.database_maker {
+                    Some(maker) => Database::make(maker, state, &ca_pem, &credentials).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let site = seed::backup(&config.site_generator, state, state, &ca_pem, &credentials);
+            tokio::try_join!(site, database)
         };
         match seeded.await {
-            Ok(backup) => {
+            Ok((backup, database)) => {
                 children.check()?;
                 info!("the world is up; CA {}", ca_pem.display());
                 Ok(Built {
@@ -194,6 +208,7 @@ impl World {
                     faults,
                     commit,
                     backup,
+                    database,
                     front,
                 })
             }
@@ -242,6 +257,11 @@ impl World {
         &self.backup
     }
 
+    /// What the old castle's database left.
+    pub fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
+    }
+
     /// The Cloudflare double, to look at its records.
     pub fn cloudflare(&self) -> &Cloudflare {
         &self.cloudflare
@@ -281,5 +301,6 @@ struct Built {
     faults: Arc<Faults>,
     commit: Option<String>,
     backup: Backup,
+    database: Option<Database>,
     front: JoinHandle<()>,
 }

@@ -43,6 +43,7 @@ pub fn secrets(credentials: &Credentials, ca: &Ca) -> Result<BTreeMap<String, St
         ("GITHUB_TOKEN", credentials.github_token.clone()),
         ("CLOUDFLARE_API_TOKEN", credentials.cloudflare_token.clone()),
         ("RESTIC_PASSWORD", credentials.restic_password.clone()),
+        ("SHOP_DATABASE_PASSWORD", credentials.database_password.clone()),
         ("BLOG_TLS_CRT", tls.chain_pem),
         ("BLOG_TLS_KEY", tls.key_pem),
     ];

@@ -1,0 +1,78 @@
+//! What the job in the cluster is told, and what it tells in the end.
+
+use serde::{Deserialize, Serialize};
+use skykeep_core::castle::PostgresCheck;
+
+/// What the job has to do. No secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Tells this restore from every other: the path that the database will archive to.
+    pub attempt: String,
+    /// pgBackRest's name of the database cluster.
+    pub stanza: String,
+    /// The backup's version.
+    pub version: String,
+    /// The image, for messages.
+    pub image: String,
+    /// The data folder inside the claim.
+    pub folder: String,
+    /// The point in time as pgBackRest wants it; `None` for the end of the archive.
+    pub target: Option<String>,
+    /// What the database is asked.
+    pub checks: Vec<PostgresCheck>,
+    /// Roles; the password of the first is in the file `role-0`, and so on.
+    pub roles: Vec<String>,
+    /// Whether what the data folder holds goes first: a second restore that its owner asked for by name.
+    pub replace: bool,
+    /// How long all of it may take, seconds.
+    pub limit: u64,
+}
+
+/// A database that came back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The backup that it began from.
+    pub backup: String,
+    /// The last transaction that was replayed, as the database says it; empty when there was none after the backup.
+    pub last_transaction: String,
+    /// The timeline it is on now.
+    pub timeline: u32,
+    /// The database's bytes.
+    pub bytes: u64,
+    /// The answers to the checks, in their order.
+    pub answers: Vec<String>,
+    /// Whether `pg_amcheck` looked at every table and index.
+    pub amcheck: bool,
+    /// Roles whose password had to be set.
+    pub roles_set: Vec<String>,
+    /// The first backup on the new path.
+    pub base: String,
+    /// The last segment there.
+    pub last_wal: String,
+}
+
+impl Outcome {
+    /// For the report.
+    pub fn say(&self) -> String {
+        let until = match self.last_transaction.as_str() {
+            "" => String::new(),
+            at => format!(", transactions until {at}"),
+        };
+        let looked = match self.amcheck {
+            true => ", tables and indexes checked",
+            false => "",
+        };
+        let set = match self.roles_set.as_slice() {
+            [] => String::new(),
+            roles => format!(", password of {} set", roles.join(", ")),
+        };
+        format!(
+            "backup {}{until}, {} bytes{looked}, {} questions answered{set}; archives anew from backup {}",
+            self.backup,
+            self.bytes,
+            self.answers.len(),
+            self.base
+        )
+    }
+}
