@@ -3,10 +3,12 @@
 use crate::clock::{self, Change};
 use crate::diagnosis::{Diagnosis, Facts};
 use crate::error::NetError;
+use crate::kernel::Kernel;
 use crate::portal::{self, Verdict};
-use crate::up::{self, Link, Options};
+use crate::up::{self, Half, Link, Options};
 use crate::{diagnosis, names};
 use skykeep_core::{Progress, http::Trust};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 /// What a network must lead to.
@@ -68,10 +70,20 @@ async fn diagnose(options: &Options, link: &Link, need: &Need, error: NetError, 
         }
     };
     let (names, portal) = tokio::join!(names::look(&link.dns, host), asked);
+    let shown = |half: &Half| format!("{}/{} at {}", half.address, half.prefix, link.card);
+    let (first, second) = match link.four {
+        Some(four) => (Some(four), link.six),
+        None => (link.six, None),
+    };
+    let router = match first {
+        Some(half) => Some((half.router, answers(half.router).await)),
+        None => None,
+    };
     let facts = Facts {
-        address: Some(format!("{}/{} at {}", link.address, link.prefix, link.card)),
+        address: first.as_ref().map(shown),
         card: Some(link.card.clone()),
-        router: Some((link.router, diagnosis::answers(link.router))),
+        six: second.or(link.six).as_ref().map(shown),
+        router,
         names: Some(names),
         portal: Some(portal),
         reached: match &error {
@@ -82,4 +94,12 @@ async fn diagnose(options: &Options, link: &Link, need: &Need, error: NetError, 
     };
     let error = facts.clearer_than(error);
     Diagnosis { facts, error }
+}
+
+/// What can't be told counts as an answer: then the steps after it decide.
+async fn answers(router: IpAddr) -> bool {
+    match Kernel::connect() {
+        Ok(kernel) => kernel.answers(router).await.unwrap_or(true),
+        Err(_) => true,
+    }
 }

@@ -8,8 +8,7 @@ use crate::portal::Verdict;
 use crate::up::Options;
 use skykeep_core::Explain;
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
-use std::path::Path;
+use std::net::IpAddr;
 
 /// What was seen on the way. What was not reached is None.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,8 +19,10 @@ pub struct Facts {
     pub address: Option<String>,
     /// The card with that address.
     pub card: Option<String>,
+    /// The same for IPv6, when this network has it beside IPv4.
+    pub six: Option<String>,
     /// The router, and whether it answers.
-    pub router: Option<(Ipv4Addr, bool)>,
+    pub router: Option<(IpAddr, bool)>,
     /// The name servers.
     pub names: Option<Names>,
     /// How far the castle's hosts were reached.
@@ -41,7 +42,7 @@ pub struct Diagnosis {
 
 /// The cards as they are now.
 pub(crate) fn links(options: &Options) -> Facts {
-    let sys = Path::new("/sys/class/net");
+    let sys = &options.cards;
     let one = |wireless: bool| move |card: Card| (card.name, wireless, card.carrier);
     let wired = card::wired(sys).into_iter().map(one(false));
     let air = card::wireless(sys).into_iter().map(one(true));
@@ -50,24 +51,6 @@ pub(crate) fn links(options: &Options) -> Facts {
         links: wired.chain(air).filter(counts).collect(),
         ..Facts::default()
     }
-}
-
-/// Whether the router answered when its hardware address was asked for, as every packet to it needs.
-pub(crate) fn answers(router: Ipv4Addr) -> bool {
-    answered(&std::fs::read_to_string("/proc/net/arp").unwrap_or_default(), router)
-}
-
-fn answered(table: &str, router: Ipv4Addr) -> bool {
-    const COMPLETE: u32 = 2;
-    let router = router.to_string();
-    table.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        let ours = words.next() == Some(router.as_str());
-        let flags = words
-            .nth(1)
-            .and_then(|flags| u32::from_str_radix(flags.trim_start_matches("0x"), 16).ok());
-        ours && flags.is_some_and(|flags| flags & COMPLETE != 0)
-    })
 }
 
 /// How a step stands.
@@ -116,6 +99,11 @@ impl Facts {
             Some((router, false)) => (Bad, format!("{router} does not answer")),
             None => (NotReached, String::new()),
         };
+        let six = match &self.six {
+            Some(six) => (Good, six.clone()),
+            None if self.address.is_some() => (NotReached, "no router announced it".into()),
+            None => (NotReached, String::new()),
+        };
         let names = match &self.names {
             Some(Names::Work) => (Good, "answered".into()),
             Some(Names::Lie(address)) => (Bad, format!("{address} for a name that does not exist")),
@@ -151,6 +139,7 @@ impl Facts {
             ("link", if signal { Good } else { Bad }, links),
             with("address", address),
             with("route", route),
+            with("IPv6", six),
             with("names", names),
             with("portal", portal),
             with("hosts", connection),
@@ -206,13 +195,14 @@ fn wrapped(page: &mut String, name: &str, text: &str) {
 mod tests {
     use super::*;
     use crate::wifi::Refusal;
+    use std::net::Ipv4Addr;
 
     fn cable() -> Facts {
         Facts {
             links: vec![("eth0".into(), false, true), ("wlan0".into(), true, false)],
             address: Some("192.168.1.20/24 at eth0".into()),
             card: Some("eth0".into()),
-            router: Some((Ipv4Addr::new(192, 168, 1, 1), true)),
+            router: Some((Ipv4Addr::new(192, 168, 1, 1).into(), true)),
             ..Facts::default()
         }
     }
@@ -287,7 +277,7 @@ mod tests {
         show(
             "router",
             Facts {
-                router: Some((Ipv4Addr::new(192, 168, 1, 1), false)),
+                router: Some((Ipv4Addr::new(192, 168, 1, 1).into(), false)),
                 names: Some(Names::Silent),
                 portal: Some(Verdict::Unknown),
                 ..cable()
@@ -348,16 +338,5 @@ mod tests {
             no_time(Reached::Tls, "its answer has no Date"),
         );
         insta::assert_snapshot!(pages);
-    }
-
-    #[test]
-    fn the_routers_answer_is_read_from_the_kernels_table() {
-        let table = "IP address       HW type     Flags       HW address            Mask     Device\n\
-                     192.168.1.1      0x1         0x2         52:54:00:12:34:56     *        eth0\n\
-                     192.168.1.2      0x1         0x0         00:00:00:00:00:00     *        eth0\n";
-        assert!(answered(table, Ipv4Addr::new(192, 168, 1, 1)));
-        assert!(!answered(table, Ipv4Addr::new(192, 168, 1, 2)));
-        assert!(!answered(table, Ipv4Addr::new(192, 168, 1, 3)));
-        assert!(!answered("", Ipv4Addr::new(192, 168, 1, 1)));
     }
 }

@@ -3,7 +3,7 @@
 use crate::clock::Reached;
 use crate::wifi::Refusal;
 use skykeep_core::Explain;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// An error of this crate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub enum NetError {
     /// The router has an address and does not answer.
     RouterSilent {
         /// Its address.
-        router: Ipv4Addr,
+        router: IpAddr,
     },
     /// No name server answers.
     NamesSilent,
@@ -121,7 +121,10 @@ impl Explain for NetError {
             NetError::NoCard => "the kernel found none, or the image has no driver for it".into(),
             NetError::NoCable { cards } => format!("there is no signal at {}", cards.join(", ")),
             NetError::NoAddress { cards, last, .. } => {
-                format!("no DHCP server gave a lease at {}: {last}", cards.join(", "))
+                format!(
+                    "no DHCP server gave a lease at {}: {last}; and no router announced IPv6",
+                    cards.join(", ")
+                )
             }
             NetError::NoRoute { lacks, .. } => format!("the DHCP server's lease names no {lacks}"),
             NetError::Kernel { answer, .. } => answer.clone(),
