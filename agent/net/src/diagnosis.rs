@@ -27,6 +27,8 @@ pub struct Facts {
     pub names: Option<Names>,
     /// How far the castle's hosts were reached.
     pub reached: Option<Reached>,
+    /// A proxy that was to lead out, how far the hosts were reached through it, and what they or it answered.
+    pub proxy: Option<(String, Reached, Vec<String>)>,
     /// The log-in page.
     pub portal: Option<Verdict>,
 }
@@ -70,9 +72,20 @@ impl Facts {
         match (&self.router, &self.portal, &self.names) {
             (Some((router, false)), ..) => NetError::RouterSilent { router: *router },
             (_, Some(Verdict::Portal(page)), _) => NetError::Portal { page: page.clone() },
+            _ if self.proxy.is_some() => self.proxy_leads_nowhere(error),
             (_, _, Some(Names::Lie(address))) => NetError::NamesLie { address: *address },
             (_, _, Some(Names::Silent)) => NetError::NamesSilent,
             _ => error,
+        }
+    }
+
+    fn proxy_leads_nowhere(&self, error: NetError) -> NetError {
+        match &self.proxy {
+            Some((proxy, _, answers)) => NetError::Proxy {
+                proxy: proxy.clone(),
+                answers: answers.clone(),
+            },
+            None => error,
         }
     }
 
@@ -134,8 +147,13 @@ impl Facts {
             "somebody else answers for the castle's hosts",
         );
         let clock = hosts(Reached::Tls, "", "too few hosts told the time");
+        let proxy = self.proxy.as_ref().map(|(proxy, reached, _)| match reached {
+            Reached::Nothing => (Bad, format!("{proxy} has no address")),
+            Reached::Names => (Bad, format!("{proxy} does not answer, or refuses")),
+            Reached::Connection | Reached::Tls => (Good, format!("{proxy} answers")),
+        });
         let with = |name: &'static str, (state, text): (State, String)| (name, state, text);
-        vec![
+        let mut steps = vec![
             ("link", if signal { Good } else { Bad }, links),
             with("address", address),
             with("route", route),
@@ -145,7 +163,11 @@ impl Facts {
             with("hosts", connection),
             with("TLS", tls),
             with("clock", clock),
-        ]
+        ];
+        if let Some(proxy) = proxy {
+            steps.insert(6, with("proxy", proxy));
+        }
+        steps
     }
 }
 
@@ -192,151 +214,4 @@ fn wrapped(page: &mut String, name: &str, text: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wifi::Refusal;
-    use std::net::Ipv4Addr;
-
-    fn cable() -> Facts {
-        Facts {
-            links: vec![("eth0".into(), false, true), ("wlan0".into(), true, false)],
-            address: Some("192.168.1.20/24 at eth0".into()),
-            card: Some("eth0".into()),
-            router: Some((Ipv4Addr::new(192, 168, 1, 1).into(), true)),
-            ..Facts::default()
-        }
-    }
-
-    fn page(facts: Facts, error: NetError) -> String {
-        let page = Diagnosis {
-            error: facts.clearer_than(error),
-            facts,
-        }
-        .page();
-        assert!(page.lines().count() <= 22, "{page}");
-        assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
-        page
-    }
-
-    fn no_time(reached: Reached, answer: &str) -> NetError {
-        NetError::NoTime {
-            answers: vec![
-                format!("s3.eu-south-1.amazonaws.com: {answer}"),
-                format!("api.cloudflare.com: {answer}"),
-            ],
-            reached,
-        }
-    }
-
-    #[test]
-    fn the_page_for_every_step_that_can_fail() {
-        let mut pages = String::new();
-        let mut show = |title: &str, facts: Facts, error: NetError| {
-            pages.push_str(&format!("--- {title}\n{}\n", page(facts, error)));
-        };
-        show("no card", Facts::default(), NetError::NoCard);
-        let unplugged = Facts {
-            links: vec![("eth0".into(), false, false), ("wlan0".into(), true, false)],
-            ..Facts::default()
-        };
-        show(
-            "no cable",
-            unplugged,
-            NetError::NoCable {
-                cards: vec!["eth0".into()],
-            },
-        );
-        let refused = Facts {
-            links: vec![("wlan0".into(), true, false)],
-            ..Facts::default()
-        };
-        show(
-            "Wi-Fi password",
-            refused,
-            NetError::Wifi {
-                network: "Hotel".into(),
-                refusal: Refusal::WrongPassword,
-            },
-        );
-        let silent = Facts {
-            address: None,
-            router: None,
-            card: None,
-            ..cable()
-        };
-        show(
-            "no address",
-            silent,
-            NetError::NoAddress {
-                cards: vec!["eth0".into()],
-                seconds: 30,
-                last: "no answer at all".into(),
-            },
-        );
-        let lost = || no_time(Reached::Nothing, "no answer in 30 s");
-        show(
-            "router",
-            Facts {
-                router: Some((Ipv4Addr::new(192, 168, 1, 1).into(), false)),
-                names: Some(Names::Silent),
-                portal: Some(Verdict::Unknown),
-                ..cable()
-            },
-            lost(),
-        );
-        show(
-            "names",
-            Facts {
-                names: Some(Names::Silent),
-                portal: Some(Verdict::Unknown),
-                ..cable()
-            },
-            lost(),
-        );
-        let liar = Names::Lie(Ipv4Addr::new(10, 0, 0, 1).into());
-        show(
-            "lying names",
-            Facts {
-                names: Some(liar.clone()),
-                portal: Some(Verdict::Unknown),
-                ..cable()
-            },
-            lost(),
-        );
-        let page = Verdict::Portal(Some("http://login.hotel.example/start".into()));
-        show(
-            "portal",
-            Facts {
-                names: Some(liar),
-                portal: Some(page),
-                ..cable()
-            },
-            lost(),
-        );
-        let fine = || Facts {
-            names: Some(Names::Work),
-            portal: Some(Verdict::Open),
-            ..cable()
-        };
-        let at = |reached| Facts {
-            reached: Some(reached),
-            ..fine()
-        };
-        show(
-            "hosts",
-            at(Reached::Names),
-            no_time(Reached::Names, "connection refused"),
-        );
-        show(
-            "TLS",
-            at(Reached::Connection),
-            no_time(Reached::Connection, "invalid peer certificate: UnknownIssuer"),
-        );
-        show(
-            "clock",
-            at(Reached::Tls),
-            no_time(Reached::Tls, "its answer has no Date"),
-        );
-        insta::assert_snapshot!(pages);
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use crate::kernel::{self, Kernel};
 use crate::six::{self, Six};
 use crate::up::{Options, candidates};
 use skykeep_core::{Deadline, Progress};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -45,7 +45,7 @@ struct Search<'a> {
 pub(crate) async fn find(kernel: &Kernel, options: &Options, progress: &Progress) -> Result<Found, NetError> {
     let began = Deadline::after(options.card);
     let mut cable = None;
-    let mut switched_on = BTreeSet::new();
+    let mut switched_on: BTreeMap<u32, Wanted> = BTreeMap::new();
     let mut search = Search {
         options,
         progress,
@@ -59,12 +59,14 @@ pub(crate) async fn find(kernel: &Kernel, options: &Options, progress: &Progress
     loop {
         let cards = candidates(options);
         for card in &cards {
-            if switched_on.insert(card.index) {
-                switch_on(kernel, card, options, progress).await?;
-            }
-            // What was read before the card was switched on may be old.
-            let settled = options.mac_of(&card.name).is_none_or(|mac| mac == card.mac);
-            if card.carrier && settled && !search.asked.contains(&card.name) {
+            let wanted = match switched_on.get(&card.index) {
+                Some(wanted) => *wanted,
+                None => {
+                    let wanted = switch_on(kernel, card, options, progress).await?;
+                    *switched_on.entry(card.index).or_insert(wanted)
+                }
+            };
+            if card.carrier && wanted.settled(card) && !search.asked.contains(&card.name) {
                 search.asked.push(card.name.clone());
                 if options.fixed.is_some() {
                     return Ok(Found {
@@ -94,14 +96,31 @@ pub(crate) async fn find(kernel: &Kernel, options: &Options, progress: &Progress
     }
 }
 
-async fn switch_on(kernel: &Kernel, card: &Card, options: &Options, progress: &Progress) -> Result<(), NetError> {
-    if let Some(mac) = options.mac_of(&card.name).filter(|mac| *mac != card.mac) {
+/// The hardware address that a card was given, and until when it may still show its old one.
+#[derive(Clone, Copy)]
+struct Wanted(Option<[u8; 6]>, Deadline);
+
+impl Wanted {
+    /// What was read before the card was switched on may be old.
+    fn settled(&self, card: &Card) -> bool {
+        self.0.is_none_or(|mac| mac == card.mac) || self.1.passed()
+    }
+}
+
+async fn switch_on(kernel: &Kernel, card: &Card, options: &Options, progress: &Progress) -> Result<Wanted, NetError> {
+    let mut wanted = options.chosen_mac(card);
+    if let Some(mac) = wanted.filter(|mac| *mac != card.mac) {
         kernel.set_mac(card, mac).await?;
+    } else if let Some(mac) = options.hiding_mac(card).filter(|_| wanted.is_none()) {
+        match kernel.set_mac(card, mac).await {
+            Ok(()) => wanted = Some(mac),
+            Err(refused) => progress.note(format!("{} keeps its own hardware address: {refused}", card.name)),
+        }
     }
     kernel::prepare(&card.name);
     kernel.link_up(card.index, &card.name).await?;
     progress.note(format!("network card {}", card.name));
-    Ok(())
+    Ok(Wanted(wanted, Deadline::after(Duration::from_secs(3))))
 }
 
 impl Search<'_> {

@@ -43,13 +43,16 @@ impl Kernel {
     }
 
     pub(crate) async fn link_up(&self, index: u32, name: &str) -> Result<(), NetError> {
-        let message = LinkUnspec::new_with_index(index).up().build();
-        self.handle
-            .link()
-            .set(message)
-            .execute()
-            .await
-            .map_err(refused(format!("switch {name} on")))
+        let on = LinkUnspec::new_with_index(index).up().build();
+        let done = self.handle.link().set(on).execute().await;
+        done.map_err(refused(format!("switch {name} on")))
+    }
+
+    /// Its routes and its IPv6 addresses go with it.
+    pub(crate) async fn link_down(&self, index: u32, name: &str) -> Result<(), NetError> {
+        let off = LinkUnspec::new_with_index(index).down().build();
+        let done = self.handle.link().set(off).execute().await;
+        done.map_err(refused(format!("switch {name} off")))
     }
 
     /// Gives a card another hardware address. Most drivers take one only while the card is off; it stays off.

@@ -8,6 +8,7 @@ pub mod clock;
 mod connect;
 mod dhcp;
 mod diagnosis;
+mod disguise;
 mod error;
 mod find;
 mod fixed;
@@ -21,8 +22,9 @@ mod up;
 pub mod wifi;
 
 pub use card::typed_mac;
-pub use connect::{Need, connect};
+pub use connect::{Need, connect, reach};
 pub use diagnosis::{Diagnosis, Facts};
+pub use disguise::Disguise;
 pub use error::NetError;
 pub use fixed::{Fixed, typed_addresses};
 pub use names::Names;

@@ -1,6 +1,7 @@
 //! Bringing the network up.
 
 use crate::card::{self, Card};
+use crate::disguise::{Disguise, tells};
 use crate::error::NetError;
 use crate::find::{Found, find};
 use crate::fixed::Fixed;
@@ -8,6 +9,7 @@ use crate::kernel::Kernel;
 use crate::lease::Holder;
 use crate::resolv::Servers;
 use crate::six::{self, Standing};
+use skykeep_core::way::{Proxy, Way};
 use skykeep_core::{Deadline, Progress};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -35,15 +37,27 @@ pub struct Options {
     pub only: Option<String>,
     /// A wired card (by name) takes another device's hardware address.
     pub mac: Option<(String, [u8; 6])>,
+    /// Wired cards hide their makers' addresses behind these.
+    pub disguise: Option<Disguise>,
     /// Addresses that a person typed, for a network that gives none.
     pub fixed: Option<Fixed>,
+    /// A proxy, for a network on which the castle's hosts do not answer straight.
+    pub proxy: Option<Proxy>,
 }
 
 impl Options {
-    /// The hardware address that a card is to have, when it is not its own.
-    pub(crate) fn mac_of(&self, card: &str) -> Option<[u8; 6]> {
-        let chosen = self.mac.as_ref().filter(|(name, _)| name == card);
+    /// Another device's address, when a person chose one for this card.
+    pub(crate) fn chosen_mac(&self, card: &Card) -> Option<[u8; 6]> {
+        let chosen = self.mac.as_ref().filter(|(name, _)| *name == card.name);
         chosen.map(|(_, mac)| *mac)
+    }
+
+    /// The address that hides this card's own, when it has a maker's. A Wi-Fi card was given one when it was switched on.
+    pub(crate) fn hiding_mac(&self, card: &Card) -> Option<[u8; 6]> {
+        let disguise = self.disguise.as_ref().filter(|_| self.only.is_none());
+        disguise
+            .filter(|_| tells(card.mac))
+            .map(|disguise| disguise.mac(&card.name))
     }
 }
 
@@ -57,7 +71,9 @@ impl Default for Options {
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
             only: None,
             mac: None,
+            disguise: None,
             fixed: None,
+            proxy: None,
         }
     }
 }
@@ -96,12 +112,39 @@ pub struct Link {
     pub dns: Vec<IpAddr>,
     /// The interface of a captive portal, when the network announces one (RFC 8910).
     pub portal: Option<String>,
+    /// How connections leave this network.
+    pub way: Way,
+    cards: PathBuf,
     keepers: Vec<JoinHandle<()>>,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.keepers.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// So long a card may be without a signal before another one may take its place. A switch that restarts takes longer, but then nobody else is there either.
+const SIGNAL: Duration = Duration::from_secs(15);
+
+impl Link {
+    /// Ends when the card has been gone or without a signal for a while. It is then switched off, so that nothing leads there any more. Where only the
+    /// network behind the cable is away, this goes on: connections are tried again by those who made them.
+    pub async fn lost(&self) {
+        let mut since = Deadline::after(SIGNAL);
+        while !since.passed() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let signal = |card: &Card| card.name == self.card && card.carrier;
+            let mut all = card::wired(&self.cards).into_iter().chain(card::wireless(&self.cards));
+            if all.any(|card| signal(&card)) {
+                since = Deadline::after(SIGNAL);
+            }
+        }
+        let mut all = card::wired(&self.cards).into_iter().chain(card::wireless(&self.cards));
+        if let (Some(card), Ok(kernel)) = (all.find(|card| card.name == self.card), Kernel::connect()) {
+            // A card that is gone needs no switching off.
+            let _ = kernel.link_down(card.index, &card.name).await;
+        }
     }
 }
 
@@ -151,6 +194,8 @@ pub async fn up(options: &Options, progress: &Progress) -> Result<Link, NetError
         card: name,
         dns: servers.now(),
         portal,
+        way: Way::default(),
+        cards: options.cards.clone(),
         keepers,
     })
 }

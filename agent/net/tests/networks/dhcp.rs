@@ -184,3 +184,39 @@ fn an_offer_without_a_way_out_is_said_plainly_and_a_better_one_is_preferred() {
     let up = laptop.says("up ", 10);
     assert!(up.contains("10.9.0.2") && up.contains(" 10.9.0.2 "), "{up}");
 }
+
+#[test]
+fn a_card_hides_its_makers_address_and_keeps_it_for_the_run() {
+    let mut world = World::new();
+    world.ip("laptop", "link set eth0 address 00:1b:21:01:02:03");
+    world.dnsmasq("dhcp", "router", &[ONLY_DHCP, RANGE, DNS]);
+    let mut laptop = world.laptop(&["disguise=yes"]);
+    laptop.says("up ", 10);
+    let log = world.log("dhcp");
+    assert!(log.contains("DHCPACK") && !log.contains("00:1b:21"), "{log}");
+    drop(laptop);
+    world.ip("laptop", "link set eth0 address 00:1b:21:01:02:03");
+    let mut laptop = world.laptop(&[]);
+    laptop.says("up ", 10);
+    assert!(
+        world.log("dhcp").contains("00:1b:21:01:02:03"),
+        "kept when that is wished"
+    );
+}
+
+#[test]
+fn a_card_whose_cable_is_out_is_given_up_and_a_short_gap_is_survived() {
+    let mut world = World::new();
+    world.dnsmasq("dhcp", "router", &[ONLY_DHCP, RANGE, DNS]);
+    let mut laptop = world.laptop(&[]);
+    laptop.says("up ", 10);
+    world.ip("router", "link set lan0 down");
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    world.ip("router", "link set lan0 up");
+    let routes = world.run("laptop", &["ip", "route"]);
+    assert!(routes.contains("default via 10.9.0.1"), "{routes}");
+    world.ip("router", "link set lan0 down");
+    laptop.says("lost eth0", 25);
+    let routes = world.run("laptop", &["ip", "route"]);
+    assert_eq!(routes.trim(), "", "nothing leads there any more");
+}

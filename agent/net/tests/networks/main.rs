@@ -2,5 +2,8 @@
 //! (tests/install-needs).
 
 mod dhcp;
+mod laptop;
 mod six;
 mod space;
+mod way;
+mod web;

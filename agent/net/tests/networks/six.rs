@@ -3,7 +3,7 @@
 use crate::space::World;
 
 /// A router that announces 2001:db8:9::/64, with these lines beside.
-fn router(world: &mut World, lines: &str) {
+pub fn router(world: &mut World, lines: &str) {
     world.ip("router", "addr add 2001:db8:9::1/64 dev lan0 nodad");
     world.run("router", &["sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1"]);
     let settings = world.folder.join("radvd.conf");

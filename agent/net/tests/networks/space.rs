@@ -1,11 +1,10 @@
 //! Network namespaces, cables between them, servers in them, and the laptop's own program in one.
 
+use crate::laptop::Laptop;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -165,6 +164,47 @@ impl World {
         self.said(name, "started");
     }
 
+    /// A namespace behind the router with nginx on 198.51.100.7 and 2001:db8:7::7, which answers for `a.castle.example` and `b.castle.example` with
+    /// certificates of the authority in the file that is told. The router passes packets on when it is to.
+    pub fn internet(&mut self, forward: bool) -> String {
+        self.space("internet");
+        self.cable("router", "wan0", "internet", "net0");
+        for words in [
+            "addr add 198.51.100.1/24 dev wan0",
+            "addr add 2001:db8:7::1/64 dev wan0 nodad",
+        ] {
+            self.ip("router", words);
+        }
+        for words in [
+            "addr add 198.51.100.7/24 dev net0",
+            "addr add 2001:db8:7::7/64 dev net0 nodad",
+            "route add default via 198.51.100.1",
+            "-6 route add default via 2001:db8:7::1",
+        ] {
+            self.ip("internet", words);
+        }
+        if forward {
+            self.run(
+                "router",
+                &[
+                    "sysctl",
+                    "-q",
+                    "-w",
+                    "net.ipv4.ip_forward=1",
+                    "net.ipv6.conf.all.forwarding=1",
+                ],
+            );
+        }
+        self.names("router", "198.51.100.7 a.castle.example b.castle.example\n");
+        crate::web::serve(self)
+    }
+
+    /// What a namespace's programs find in /etc/hosts.
+    pub fn names(&self, space: &str, hosts: &str) {
+        fs::create_dir_all(self.etc(space)).expect("a folder");
+        fs::write(self.etc(space).join("hosts"), hosts).expect("a file");
+    }
+
     /// The laptop's program.
     pub fn laptop(&self, words: &[&str]) -> Laptop {
         // Cargo builds examples before it runs the tests: beside the folder of this very program.
@@ -178,26 +218,7 @@ impl World {
         let program = program.display().to_string();
         let mut all = vec![program.as_str(), cards.as_str()];
         all.extend(words);
-        let mut command = self.command("laptop", &all);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the laptop");
-        let (tell, lines) = channel();
-        let out = BufReader::new(child.stdout.take().expect("its output"));
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                if tell.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Laptop {
-            child,
-            lines,
-            seen: Vec::new(),
-        }
+        Laptop::start(self.command("laptop", &all))
     }
 }
 
@@ -229,6 +250,7 @@ fn ip(words: &[&str]) {
 /// The laptop at work. It ends with this.
 pub struct Laptop {
     child: Child,
+    orders: ChildStdin,
     lines: Receiver<String>,
     seen: Vec<String>,
 }
@@ -251,6 +273,25 @@ impl Laptop {
                 ),
             }
         }
+    }
+
+    /// Gives an order and hears the one line that answers it.
+    pub fn told(&mut self, order: &str, seconds: u64) -> String {
+        self.order(order);
+        let word = order.split(' ').next().unwrap_or_default();
+        self.says(&format!("{word}: "), seconds)
+    }
+
+    /// Says nothing for so long.
+    pub fn is_silent(&self, seconds: u64) {
+        if let Ok(line) = self.lines.recv_timeout(Duration::from_secs(seconds)) {
+            panic!("the laptop was not silent: {line}");
+        }
+    }
+
+    /// Gives an order.
+    pub fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").expect("its input");
     }
 }
 
