@@ -13,13 +13,11 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
+use http::Uri;
 use hyper_util::{
-    client::legacy::{
-        Client as HyperClient,
-        connect::{HttpConnector, dns::Name},
-    },
-    rt::TokioExecutor,
+    client::legacy::Client as HyperClient,
+    rt::{TokioExecutor, TokioIo},
 };
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment},
@@ -29,21 +27,30 @@ use kube::{Api, Client, Config, api::ListParams, client::ConfigExt, config::Auth
 use skykeep_core::{
     Deadline, Explained, Trouble,
     deadline::{Look, poll},
+    way::Way,
 };
+use tokio::net::TcpStream;
 use tower::{ServiceBuilder, service_fn};
 
 use crate::{API_NAME, API_PORT, ClusterError, pki::AdminIdentity};
 
 const EVERY: Duration = Duration::from_millis(500);
+/// How long one address may take to answer.
+const CONNECT: Duration = Duration::from_secs(4);
 
-/// Where the API answers. Shared: a client goes to new addresses as soon as they are set.
+/// Where the API answers, and the way there. Shared: a client goes to new addresses as soon as they are set.
 #[derive(Debug, Clone, Default)]
-pub struct Addresses(Arc<RwLock<Vec<Ipv4Addr>>>);
+pub struct Addresses(Arc<RwLock<Vec<Ipv4Addr>>>, Way);
 
 impl Addresses {
+    /// None yet; they will be reached on this way.
+    pub fn by(way: Way) -> Self {
+        Addresses(Arc::default(), way)
+    }
+
     /// These addresses.
     pub fn of(addresses: Vec<Ipv4Addr>) -> Self {
-        Addresses(Arc::new(RwLock::new(addresses)))
+        Addresses(Arc::new(RwLock::new(addresses)), Way::default())
     }
 
     /// These from now on.
@@ -79,13 +86,7 @@ pub fn client(addresses: &Addresses, identity: &AdminIdentity) -> Result<Client,
         ..AuthInfo::default()
     };
 
-    let mut connector = HttpConnector::new_with_resolver(in_turn(addresses));
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(Duration::from_secs(4)));
-    connector.set_keepalive(Some(Duration::from_secs(10)));
-    connector.set_keepalive_interval(Some(Duration::from_secs(5)));
-    connector.set_keepalive_retries(Some(3));
+    let connector = in_turn(addresses);
     let failed = ClusterError::api("preparing the client");
     let https = match config.rustls_https_connector_with_connector(connector) {
         Ok(https) => https,
@@ -97,28 +98,33 @@ pub fn client(addresses: &Addresses, identity: &AdminIdentity) -> Result<Client,
     Ok(Client::new(service, "default"))
 }
 
-/// Answers every name with our addresses; each call begins one further, so that a peer that accepts but does not serve is passed over.
+type Dialled = Result<TokioIo<TcpStream>, std::io::Error>;
+
+/// Dials our addresses, whatever the name; each call begins one further, so that a peer that accepts but does not serve is passed over.
 fn in_turn(
     addresses: &Addresses,
-) -> impl tower::Service<
-    Name,
-    Response = std::vec::IntoIter<SocketAddr>,
-    Error = std::io::Error,
-    Future = BoxFuture<'static, Result<std::vec::IntoIter<SocketAddr>, std::io::Error>>,
-> + Clone
+) -> impl tower::Service<Uri, Response = TokioIo<TcpStream>, Error = std::io::Error, Future = BoxFuture<'static, Dialled>>
++ Clone
 + Send
 + use<> {
     let addresses = addresses.clone();
     let turn = Arc::new(AtomicUsize::new(0));
-    service_fn(move |_: Name| -> BoxFuture<'static, _> {
-        let mut addresses: Vec<_> = addresses
-            .now()
-            .into_iter()
-            .map(|a| SocketAddr::from((a, API_PORT)))
-            .collect();
-        let start = turn.fetch_add(1, Ordering::Relaxed) % addresses.len().max(1);
-        addresses.rotate_left(start);
-        Box::pin(ready(Ok(addresses.into_iter())))
+    service_fn(move |_: Uri| -> BoxFuture<'static, Dialled> {
+        let (mut now, way) = (addresses.now(), addresses.1.clone());
+        let start = turn.fetch_add(1, Ordering::Relaxed) % now.len().max(1);
+        now.rotate_left(start);
+        Box::pin(async move {
+            let mut last = std::io::Error::other("no address of the API is known");
+            for address in now {
+                let at = SocketAddr::from((address, API_PORT));
+                match tokio::time::timeout(CONNECT, way.connect_to(at)).await {
+                    Ok(Ok(stream)) => return Ok(TokioIo::new(stream)),
+                    Ok(Err(e)) => last = e,
+                    Err(_) => last = std::io::ErrorKind::TimedOut.into(),
+                }
+            }
+            Err(last)
+        })
     })
 }
 

@@ -181,4 +181,57 @@ mod tests {
         assert!(result.is_err());
         assert_eq!(tries, 1);
     }
+
+    /// What a client says while the network is away.
+    #[derive(Debug, thiserror::Error)]
+    #[error("away")]
+    struct Away;
+
+    impl Explain for Away {
+        fn what(&self) -> String {
+            "The cloud can't be reached".into()
+        }
+        fn why(&self) -> String {
+            "the network is unreachable".into()
+        }
+        fn remedy(&self) -> String {
+            "wait".into()
+        }
+        fn is_transient(&self) -> bool {
+            true
+        }
+    }
+
+    /// The laptop's network goes away after five seconds, for so many; the thing is there after ten. How long it takes until it is seen.
+    async fn seen_after(gap: u64, limit: u64) -> Result<Duration, Trouble> {
+        let began = Instant::now();
+        let seconds = Duration::from_secs;
+        let look = || async {
+            let now = began.elapsed();
+            if now >= seconds(5) && now < seconds(5 + gap) {
+                // A dead way is noticed by the client's own limit.
+                tokio::time::sleep(seconds(10)).await;
+                Err(Trouble::from(Away))
+            } else if now < seconds(10) {
+                Ok(Look::NotYet("not there".into()))
+            } else {
+                Ok(Look::Ready(()))
+            }
+        };
+        poll("the thing", Deadline::after(seconds(limit)), seconds(1), look).await?;
+        Ok(began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_network_that_is_away_for_a_while_costs_hardly_more_than_that_while() {
+        for gap in [10, 120, 1200] {
+            let took = seen_after(gap, 1800).await.unwrap();
+            assert!(took <= Duration::from_secs(5 + gap + 15), "{gap}: {took:?}");
+        }
+        let text = seen_after(1200, 600).await.unwrap_err().to_string();
+        assert!(
+            text.contains("the thing") && text.contains("the network is unreachable"),
+            "{text}"
+        );
+    }
 }

@@ -8,13 +8,15 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use url::Url;
 
 use crate::explain::{Explained, chain};
+use crate::way::Way;
 
-/// Which certificate authorities we believe.
+/// Which certificate authorities we believe, and the way that leads to the others.
 #[derive(Clone)]
 pub struct Trust {
     roots: Arc<RootCertStore>,
     extra: Vec<CertificateDer<'static>>,
     pem: String,
+    way: Way,
 }
 
 impl Trust {
@@ -27,6 +29,7 @@ impl Trust {
             roots: Arc::new(roots),
             extra: Vec::new(),
             pem: String::new(),
+            way: Way::default(),
         }
     }
 
@@ -49,6 +52,26 @@ impl Trust {
         trust.roots = Arc::new(roots);
         trust.pem = String::from_utf8_lossy(pem).into_owned();
         Ok(trust)
+    }
+
+    /// The same, on this way out.
+    pub fn by(&self, way: Way) -> Self {
+        Trust { way, ..self.clone() }
+    }
+
+    /// The way out.
+    pub fn way(&self) -> &Way {
+        &self.way
+    }
+
+    /// The way out as an HTTP client of this kind takes it.
+    pub fn proxy(&self) -> Result<Option<reqwest::Proxy>, Explained> {
+        let proxy = self
+            .way
+            .proxy
+            .as_ref()
+            .map(|proxy| reqwest::Proxy::https(proxy.to_string()));
+        proxy.transpose().map_err(|e| build_problem(&chain(&e)))
     }
 
     /// The roots, public and extra.
@@ -75,24 +98,28 @@ impl Trust {
         Ok(builder.with_root_certificates(self.roots.clone()).with_no_client_auth())
     }
 
-    /// An HTTP client: connect within 10 s, a whole request within `limit`, no proxy, no redirects to plain HTTP.
+    /// An HTTP client: connect within 10 s, a whole request within `limit`, no proxy but our own way's, no redirects to plain HTTP.
     pub fn http(&self, limit: Duration) -> Result<reqwest::Client, Explained> {
         finish(self.builder(limit)?)
     }
 
-    /// The same, but requests for `host` go to `address` without asking DNS.
+    /// The same, but requests for `host` go to `address` without asking DNS. Through a proxy that is [`crate::pinned::get`]'s.
     pub fn http_at(&self, limit: Duration, host: &str, address: SocketAddr) -> Result<reqwest::Client, Explained> {
-        finish(self.builder(limit)?.resolve(host, address))
+        finish(self.builder(limit)?.resolve(host, self.way.address(address)))
     }
 
     fn builder(&self, limit: Duration) -> Result<reqwest::ClientBuilder, Explained> {
-        Ok(reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(self.tls()?)
             .connect_timeout(Duration::from_secs(10))
             .timeout(limit)
             .https_only(true)
             .no_proxy()
-            .user_agent(concat!("skykeep/", env!("CARGO_PKG_VERSION"))))
+            .user_agent(concat!("skykeep/", env!("CARGO_PKG_VERSION")));
+        Ok(match self.proxy()? {
+            Some(proxy) => builder.proxy(proxy),
+            None => builder,
+        })
     }
 }
 

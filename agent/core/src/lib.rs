@@ -10,8 +10,10 @@ pub mod http;
 pub mod ids;
 pub mod lock;
 pub mod owner;
+pub mod pinned;
 pub mod progress;
 pub mod secret;
+pub mod way;
 
 pub use deadline::{Deadline, TimedOut, poll, retry};
 pub use explain::{Explain, Explained, Trouble};

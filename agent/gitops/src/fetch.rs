@@ -34,6 +34,7 @@ struct Job {
     branch: String,
     revision: Option<String>,
     tls: rustls::ClientConfig,
+    proxy: Option<reqwest::Proxy>,
     limit: Duration,
     /// Set when nobody waits any more.
     stop: Arc<AtomicBool>,
@@ -71,6 +72,7 @@ pub async fn fetch(
         branch: gitops.branch.clone(),
         revision: gitops.revision.clone(),
         tls: trust.tls().map_err(|e| problem(e.why, false))?,
+        proxy: trust.proxy().map_err(|e| problem(e.why, false))?,
         limit: deadline.remaining(),
         stop: Arc::default(),
         rejected: Arc::default(),
@@ -96,14 +98,18 @@ fn folder() -> std::io::Result<tempfile::TempDir> {
 
 /// Our TLS instead of whatever the transport would take from the system.
 fn transport(job: &Job) -> http::Options {
-    let (tls, limit) = (job.tls.clone(), job.limit);
+    let (tls, proxy, limit) = (job.tls.clone(), job.proxy.clone(), job.limit);
     let backend = http::reqwest::Options {
         configure_client: Some(Box::new(move |builder| {
-            Ok(builder
+            let builder = builder
                 .tls_backend_preconfigured(tls.clone())
                 .timeout(limit)
                 .https_only(true)
-                .no_proxy())
+                .no_proxy();
+            Ok(match proxy.clone() {
+                Some(proxy) => builder.proxy(proxy),
+                None => builder,
+            })
         })),
         configure_request: None,
     };

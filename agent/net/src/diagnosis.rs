@@ -8,8 +8,7 @@ use crate::portal::Verdict;
 use crate::up::Options;
 use skykeep_core::Explain;
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
-use std::path::Path;
+use std::net::IpAddr;
 
 /// What was seen on the way. What was not reached is None.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,12 +19,16 @@ pub struct Facts {
     pub address: Option<String>,
     /// The card with that address.
     pub card: Option<String>,
+    /// The same for IPv6, when this network has it beside IPv4.
+    pub six: Option<String>,
     /// The router, and whether it answers.
-    pub router: Option<(Ipv4Addr, bool)>,
+    pub router: Option<(IpAddr, bool)>,
     /// The name servers.
     pub names: Option<Names>,
     /// How far the castle's hosts were reached.
     pub reached: Option<Reached>,
+    /// A proxy that was to lead out, how far the hosts were reached through it, and what they or it answered.
+    pub proxy: Option<(String, Reached, Vec<String>)>,
     /// The log-in page.
     pub portal: Option<Verdict>,
 }
@@ -41,7 +44,7 @@ pub struct Diagnosis {
 
 /// The cards as they are now.
 pub(crate) fn links(options: &Options) -> Facts {
-    let sys = Path::new("/sys/class/net");
+    let sys = &options.cards;
     let one = |wireless: bool| move |card: Card| (card.name, wireless, card.carrier);
     let wired = card::wired(sys).into_iter().map(one(false));
     let air = card::wireless(sys).into_iter().map(one(true));
@@ -50,24 +53,6 @@ pub(crate) fn links(options: &Options) -> Facts {
         links: wired.chain(air).filter(counts).collect(),
         ..Facts::default()
     }
-}
-
-/// Whether the router answered when its hardware address was asked for, as every packet to it needs.
-pub(crate) fn answers(router: Ipv4Addr) -> bool {
-    answered(&std::fs::read_to_string("/proc/net/arp").unwrap_or_default(), router)
-}
-
-fn answered(table: &str, router: Ipv4Addr) -> bool {
-    const COMPLETE: u32 = 2;
-    let router = router.to_string();
-    table.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        let ours = words.next() == Some(router.as_str());
-        let flags = words
-            .nth(1)
-            .and_then(|flags| u32::from_str_radix(flags.trim_start_matches("0x"), 16).ok());
-        ours && flags.is_some_and(|flags| flags & COMPLETE != 0)
-    })
 }
 
 /// How a step stands.
@@ -87,9 +72,20 @@ impl Facts {
         match (&self.router, &self.portal, &self.names) {
             (Some((router, false)), ..) => NetError::RouterSilent { router: *router },
             (_, Some(Verdict::Portal(page)), _) => NetError::Portal { page: page.clone() },
+            _ if self.proxy.is_some() => self.proxy_leads_nowhere(error),
             (_, _, Some(Names::Lie(address))) => NetError::NamesLie { address: *address },
             (_, _, Some(Names::Silent)) => NetError::NamesSilent,
             _ => error,
+        }
+    }
+
+    fn proxy_leads_nowhere(&self, error: NetError) -> NetError {
+        match &self.proxy {
+            Some((proxy, _, answers)) => NetError::Proxy {
+                proxy: proxy.clone(),
+                answers: answers.clone(),
+            },
+            None => error,
         }
     }
 
@@ -114,6 +110,11 @@ impl Facts {
         let route = match self.router {
             Some((router, true)) => (Good, format!("{router} answers")),
             Some((router, false)) => (Bad, format!("{router} does not answer")),
+            None => (NotReached, String::new()),
+        };
+        let six = match &self.six {
+            Some(six) => (Good, six.clone()),
+            None if self.address.is_some() => (NotReached, "no router announced it".into()),
             None => (NotReached, String::new()),
         };
         let names = match &self.names {
@@ -146,17 +147,27 @@ impl Facts {
             "somebody else answers for the castle's hosts",
         );
         let clock = hosts(Reached::Tls, "", "too few hosts told the time");
+        let proxy = self.proxy.as_ref().map(|(proxy, reached, _)| match reached {
+            Reached::Nothing => (Bad, format!("{proxy} has no address")),
+            Reached::Names => (Bad, format!("{proxy} does not answer, or refuses")),
+            Reached::Connection | Reached::Tls => (Good, format!("{proxy} answers")),
+        });
         let with = |name: &'static str, (state, text): (State, String)| (name, state, text);
-        vec![
+        let mut steps = vec![
             ("link", if signal { Good } else { Bad }, links),
             with("address", address),
             with("route", route),
+            with("IPv6", six),
             with("names", names),
             with("portal", portal),
             with("hosts", connection),
             with("TLS", tls),
             with("clock", clock),
-        ]
+        ];
+        if let Some(proxy) = proxy {
+            steps.insert(6, with("proxy", proxy));
+        }
+        steps
     }
 }
 
@@ -203,161 +214,4 @@ fn wrapped(page: &mut String, name: &str, text: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wifi::Refusal;
-
-    fn cable() -> Facts {
-        Facts {
-            links: vec![("eth0".into(), false, true), ("wlan0".into(), true, false)],
-            address: Some("192.168.1.20/24 at eth0".into()),
-            card: Some("eth0".into()),
-            router: Some((Ipv4Addr::new(192, 168, 1, 1), true)),
-            ..Facts::default()
-        }
-    }
-
-    fn page(facts: Facts, error: NetError) -> String {
-        let page = Diagnosis {
-            error: facts.clearer_than(error),
-            facts,
-        }
-        .page();
-        assert!(page.lines().count() <= 22, "{page}");
-        assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
-        page
-    }
-
-    fn no_time(reached: Reached, answer: &str) -> NetError {
-        NetError::NoTime {
-            answers: vec![
-                format!("s3.eu-south-1.amazonaws.com: {answer}"),
-                format!("api.cloudflare.com: {answer}"),
-            ],
-            reached,
-        }
-    }
-
-    #[test]
-    fn the_page_for_every_step_that_can_fail() {
-        let mut pages = String::new();
-        let mut show = |title: &str, facts: Facts, error: NetError| {
-            pages.push_str(&format!("--- {title}\n{}\n", page(facts, error)));
-        };
-        show("no card", Facts::default(), NetError::NoCard);
-        let unplugged = Facts {
-            links: vec![("eth0".into(), false, false), ("wlan0".into(), true, false)],
-            ..Facts::default()
-        };
-        show(
-            "no cable",
-            unplugged,
-            NetError::NoCable {
-                cards: vec!["eth0".into()],
-            },
-        );
-        let refused = Facts {
-            links: vec![("wlan0".into(), true, false)],
-            ..Facts::default()
-        };
-        show(
-            "Wi-Fi password",
-            refused,
-            NetError::Wifi {
-                network: "Hotel".into(),
-                refusal: Refusal::WrongPassword,
-            },
-        );
-        let silent = Facts {
-            address: None,
-            router: None,
-            card: None,
-            ..cable()
-        };
-        show(
-            "no address",
-            silent,
-            NetError::NoAddress {
-                cards: vec!["eth0".into()],
-                seconds: 30,
-                last: "no answer at all".into(),
-            },
-        );
-        let lost = || no_time(Reached::Nothing, "no answer in 30 s");
-        show(
-            "router",
-            Facts {
-                router: Some((Ipv4Addr::new(192, 168, 1, 1), false)),
-                names: Some(Names::Silent),
-                portal: Some(Verdict::Unknown),
-                ..cable()
-            },
-            lost(),
-        );
-        show(
-            "names",
-            Facts {
-                names: Some(Names::Silent),
-                portal: Some(Verdict::Unknown),
-                ..cable()
-            },
-            lost(),
-        );
-        let liar = Names::Lie(Ipv4Addr::new(10, 0, 0, 1).into());
-        show(
-            "lying names",
-            Facts {
-                names: Some(liar.clone()),
-                portal: Some(Verdict::Unknown),
-                ..cable()
-            },
-            lost(),
-        );
-        let page = Verdict::Portal(Some("http://login.hotel.example/start".into()));
-        show(
-            "portal",
-            Facts {
-                names: Some(liar),
-                portal: Some(page),
-                ..cable()
-            },
-            lost(),
-        );
-        let fine = || Facts {
-            names: Some(Names::Work),
-            portal: Some(Verdict::Open),
-            ..cable()
-        };
-        let at = |reached| Facts {
-            reached: Some(reached),
-            ..fine()
-        };
-        show(
-            "hosts",
-            at(Reached::Names),
-            no_time(Reached::Names, "connection refused"),
-        );
-        show(
-            "TLS",
-            at(Reached::Connection),
-            no_time(Reached::Connection, "invalid peer certificate: UnknownIssuer"),
-        );
-        show(
-            "clock",
-            at(Reached::Tls),
-            no_time(Reached::Tls, "its answer has no Date"),
-        );
-        insta::assert_snapshot!(pages);
-    }
-
-    #[test]
-    fn the_routers_answer_is_read_from_the_kernels_table() {
-        let table = "IP address       HW type     Flags       HW address            Mask     Device\n\
-                     192.168.1.1      0x1         0x2         52:54:00:12:34:56     *        eth0\n\
-                     192.168.1.2      0x1         0x0         00:00:00:00:00:00     *        eth0\n";
-        assert!(answered(table, Ipv4Addr::new(192, 168, 1, 1)));
-        assert!(!answered(table, Ipv4Addr::new(192, 168, 1, 2)));
-        assert!(!answered(table, Ipv4Addr::new(192, 168, 1, 3)));
-        assert!(!answered("", Ipv4Addr::new(192, 168, 1, 1)));
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use crate::clock::Reached;
 use crate::wifi::Refusal;
 use skykeep_core::Explain;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// An error of this crate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub enum NetError {
     /// The router has an address and does not answer.
     RouterSilent {
         /// Its address.
-        router: Ipv4Addr,
+        router: IpAddr,
     },
     /// No name server answers.
     NamesSilent,
@@ -66,6 +66,13 @@ pub enum NetError {
     Portal {
         /// Where, when it says so.
         page: Option<String>,
+    },
+    /// A proxy was to lead out, and does not.
+    Proxy {
+        /// Where it should be.
+        proxy: String,
+        /// One line for each host that was not reached through it.
+        answers: Vec<String>,
     },
     /// Too few of the castle's hosts told the time.
     NoTime {
@@ -110,6 +117,7 @@ impl Explain for NetError {
             NetError::Portal { .. } => {
                 "This network wants somebody to log in on a web page first (captive portal)".into()
             }
+            NetError::Proxy { proxy, .. } => format!("The proxy {proxy} does not lead out"),
             NetError::NoTime { .. } => "The time can't be learned from the castle's hosts".into(),
             NetError::TimesDiffer { .. } => "The castle's hosts tell different times".into(),
             NetError::TimeTooEarly { told, .. } => format!("The castle's hosts tell an impossible time: {told}"),
@@ -121,7 +129,10 @@ impl Explain for NetError {
             NetError::NoCard => "the kernel found none, or the image has no driver for it".into(),
             NetError::NoCable { cards } => format!("there is no signal at {}", cards.join(", ")),
             NetError::NoAddress { cards, last, .. } => {
-                format!("no DHCP server gave a lease at {}: {last}", cards.join(", "))
+                format!(
+                    "no DHCP server gave a lease at {}: {last}; and no router announced IPv6",
+                    cards.join(", ")
+                )
             }
             NetError::NoRoute { lacks, .. } => format!("the DHCP server's lease names no {lacks}"),
             NetError::Kernel { answer, .. } => answer.clone(),
@@ -139,7 +150,9 @@ impl Explain for NetError {
             NetError::Portal { page: None } => {
                 "addresses with a well-known answer are answered by somebody else".into()
             }
-            NetError::NoTime { answers, .. } | NetError::TimesDiffer { answers } => answers.join("; "),
+            NetError::NoTime { answers, .. } | NetError::TimesDiffer { answers } | NetError::Proxy { answers, .. } => {
+                answers.join("; ")
+            }
             NetError::TimeTooEarly { built, .. } => format!("this image was built later: {built}"),
         }
     }
@@ -167,8 +180,11 @@ impl Explain for NetError {
             NetError::Portal { .. } => {
                 "Log in with a phone or laptop, switch its Wi-Fi off, and let this machine take over its hardware address. Or share a phone's connection over USB.".into()
             }
+            NetError::Proxy { .. } => {
+                "Ask this network's owner for its address and port, and whether it wants a password (such a proxy can't be used); then type it.".into()
+            }
             NetError::NoTime { .. } => {
-                "Check that this network reaches the Internet without a portal or proxy, then start again.".into()
+                "Check that this network reaches the Internet. If only a proxy leads out here, type its address; a portal wants a log-in first.".into()
             }
             NetError::TimesDiffer { .. } => "Somebody may be in between: use another network, then start again.".into(),
             NetError::TimeTooEarly { .. } => {
@@ -182,6 +198,7 @@ impl Explain for NetError {
             self,
             NetError::NoAddress { .. }
                 | NetError::NoTime { .. }
+                | NetError::Proxy { .. }
                 | NetError::RouterSilent { .. }
                 | NetError::NamesSilent
         )

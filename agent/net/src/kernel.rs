@@ -4,9 +4,15 @@ use crate::card::Card;
 use crate::error::NetError;
 use futures::TryStreamExt;
 use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric};
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The largest packet that we send and ask for: the least that every IPv6 path carries. Tunnels that swallow larger ones without a word (hotels, VPNs) are common;
+/// the laptop moves no bulk data, so this costs next to nothing.
+const PACKET: u32 = 1280;
 
 /// A netlink connection; it lives as long as this.
 pub(crate) struct Kernel {
@@ -37,13 +43,16 @@ impl Kernel {
     }
 
     pub(crate) async fn link_up(&self, index: u32, name: &str) -> Result<(), NetError> {
-        let message = LinkUnspec::new_with_index(index).up().build();
-        self.handle
-            .link()
-            .set(message)
-            .execute()
-            .await
-            .map_err(refused(format!("switch {name} on")))
+        let on = LinkUnspec::new_with_index(index).up().build();
+        let done = self.handle.link().set(on).execute().await;
+        done.map_err(refused(format!("switch {name} on")))
+    }
+
+    /// Its routes and its IPv6 addresses go with it.
+    pub(crate) async fn link_down(&self, index: u32, name: &str) -> Result<(), NetError> {
+        let off = LinkUnspec::new_with_index(index).down().build();
+        let done = self.handle.link().set(off).execute().await;
+        done.map_err(refused(format!("switch {name} off")))
     }
 
     /// Gives a card another hardware address. Most drivers take one only while the card is off; it stays off.
@@ -74,8 +83,8 @@ impl Kernel {
         Ok(())
     }
 
-    pub(crate) async fn add_address(&self, index: u32, address: Ipv4Addr, prefix: u8) -> Result<(), NetError> {
-        let request = self.handle.address().add(index, IpAddr::V4(address), prefix).replace();
+    pub(crate) async fn add_address(&self, index: u32, address: IpAddr, prefix: u8) -> Result<(), NetError> {
+        let request = self.handle.address().add(index, address, prefix).replace();
         request
             .execute()
             .await
@@ -83,12 +92,21 @@ impl Kernel {
     }
 
     /// The way out. The router may lie outside the card's own network (some providers do that): then it is said to be on the wire.
-    pub(crate) async fn default_route(&self, index: u32, router: Ipv4Addr) -> Result<(), NetError> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .output_interface(index)
-            .gateway(router)
-            .onlink()
-            .build();
+    pub(crate) async fn default_route(&self, index: u32, router: IpAddr) -> Result<(), NetError> {
+        let mut route = match router {
+            IpAddr::V4(router) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .output_interface(index)
+                .gateway(router)
+                .onlink()
+                .build(),
+            IpAddr::V6(router) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .output_interface(index)
+                .gateway(router)
+                .onlink()
+                .build(),
+        };
+        let metrics = vec![RouteMetric::Mtu(PACKET)];
+        route.attributes.push(RouteAttribute::Metrics(metrics));
         self.handle
             .route()
             .add(route)
@@ -96,6 +114,38 @@ impl Kernel {
             .execute()
             .await
             .map_err(refused(format!("route through {router}")))
+    }
+
+    /// Whether somebody on the wire answered when this address was looked for, as every packet to it needs.
+    pub(crate) async fn answers(&self, address: IpAddr) -> Result<bool, NetError> {
+        use NeighbourState::{Delay, Noarp, Permanent, Probe, Reachable, Stale};
+        let wanted = match address {
+            IpAddr::V4(four) => NeighbourAddress::Inet(four),
+            IpAddr::V6(six) => NeighbourAddress::Inet6(six),
+        };
+        let mut found = self.handle.neighbours().get().execute();
+        while let Some(one) = found.try_next().await.map_err(refused("list its neighbours"))? {
+            let known = matches!(one.header.state, Delay | Noarp | Permanent | Probe | Reachable | Stale);
+            let it = |attribute: &NeighbourAttribute| matches!(attribute, NeighbourAttribute::Destination(a) if *a == wanted);
+            if known && one.attributes.iter().any(it) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Before a card is switched on. Packets stay within [`PACKET`] with IPv6 too, and its address there tells nobody which card it is. A kernel without one of
+/// these knobs works as well.
+pub(crate) fn prepare(card: &str) {
+    let knobs = [
+        (format!("ipv6/conf/{card}/mtu"), PACKET.to_string()),
+        (format!("ipv6/conf/{card}/addr_gen_mode"), "3".into()),
+        // A way that carries even less is noticed by the silence that follows.
+        ("ipv4/tcp_mtu_probing".into(), "1".into()),
+    ];
+    for (knob, value) in knobs {
+        let _ = std::fs::write(format!("/proc/sys/net/{knob}"), value);
     }
 }
 

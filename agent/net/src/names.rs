@@ -4,7 +4,7 @@ use hickory_resolver::Resolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError as DnsError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What asking showed.
@@ -21,7 +21,7 @@ pub enum Names {
 }
 
 /// Asks for `name` (one of the castle's hosts) and for a name that can't exist (IANA keeps `example.com` with two names in it).
-pub(crate) async fn look(servers: &[Ipv4Addr], name: &str) -> Names {
+pub(crate) async fn look(servers: &[IpAddr], name: &str) -> Names {
     let Ok(resolver) = resolver(servers) else {
         return Names::Silent;
     };
@@ -42,10 +42,10 @@ pub(crate) async fn look(servers: &[Ipv4Addr], name: &str) -> Names {
     }
 }
 
-fn resolver(servers: &[Ipv4Addr]) -> Result<Resolver<TokioRuntimeProvider>, DnsError> {
+fn resolver(servers: &[IpAddr]) -> Result<Resolver<TokioRuntimeProvider>, DnsError> {
     let servers = servers
         .iter()
-        .map(|server| NameServerConfig::udp_and_tcp(IpAddr::V4(*server)))
+        .map(|server| NameServerConfig::udp_and_tcp(*server))
         .collect();
     let mut options = ResolverOpts::default();
     options.timeout = Duration::from_secs(3);

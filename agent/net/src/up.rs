@@ -1,19 +1,26 @@
 //! Bringing the network up.
 
 use crate::card::{self, Card};
-use crate::dhcp::{self, Lease, Socket};
+use crate::disguise::{Disguise, tells};
 use crate::error::NetError;
+use crate::find::{Found, find};
 use crate::fixed::Fixed;
 use crate::kernel::Kernel;
-use crate::{lease, resolv};
+use crate::lease::Holder;
+use crate::resolv::Servers;
+use crate::six::{self, Standing};
+use skykeep_core::way::{Proxy, Way};
 use skykeep_core::{Deadline, Progress};
-use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
-/// How patient to be, and where the name servers are written.
+/// Where Linux shows the network cards.
+const CARDS: &str = "/sys/class/net";
+
+/// How patient to be, where the cards are seen, and where the name servers are written.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How long to wait for a card to show up (USB adapters are slow).
@@ -22,14 +29,36 @@ pub struct Options {
     pub cable: Duration,
     /// How long to wait for an address once there is a signal.
     pub address: Duration,
+    /// Where the kernel shows its cards.
+    pub cards: PathBuf,
     /// Where the name servers go.
     pub resolv_conf: PathBuf,
     /// Only this card counts: a Wi-Fi card that was let in. Else every wired card, phones that share their connection over USB among them.
     pub only: Option<String>,
     /// A wired card (by name) takes another device's hardware address.
     pub mac: Option<(String, [u8; 6])>,
+    /// Wired cards hide their makers' addresses behind these.
+    pub disguise: Option<Disguise>,
     /// Addresses that a person typed, for a network that gives none.
     pub fixed: Option<Fixed>,
+    /// A proxy, for a network on which the castle's hosts do not answer straight.
+    pub proxy: Option<Proxy>,
+}
+
+impl Options {
+    /// Another device's address, when a person chose one for this card.
+    pub(crate) fn chosen_mac(&self, card: &Card) -> Option<[u8; 6]> {
+        let chosen = self.mac.as_ref().filter(|(name, _)| *name == card.name);
+        chosen.map(|(_, mac)| *mac)
+    }
+
+    /// The address that hides this card's own, when it has a maker's. A Wi-Fi card was given one when it was switched on.
+    pub(crate) fn hiding_mac(&self, card: &Card) -> Option<[u8; 6]> {
+        let disguise = self.disguise.as_ref().filter(|_| self.only.is_none());
+        disguise
+            .filter(|_| tells(card.mac))
+            .map(|disguise| disguise.mac(&card.name))
+    }
 }
 
 impl Default for Options {
@@ -38,154 +67,178 @@ impl Default for Options {
             card: Duration::from_secs(15),
             cable: Duration::from_secs(20),
             address: Duration::from_secs(30),
+            cards: PathBuf::from(CARDS),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
             only: None,
             mac: None,
+            disguise: None,
             fixed: None,
+            proxy: None,
         }
     }
 }
 
-/// A network that works. The lease is kept as long as this lives.
+/// One half of a network: an address, and the way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Half {
+    /// Our address.
+    pub address: IpAddr,
+    /// The length of its network's prefix.
+    pub prefix: u8,
+    /// The way out.
+    pub router: IpAddr,
+}
+
+impl From<Standing> for Half {
+    fn from(six: Standing) -> Self {
+        Half {
+            address: six.address.into(),
+            prefix: six.prefix,
+            router: six.router.into(),
+        }
+    }
+}
+
+/// A network that works. Lease and name servers are kept up to date as long as this lives.
 #[derive(Debug)]
 pub struct Link {
     /// The card's name.
     pub card: String,
-    /// Our address.
-    pub address: Ipv4Addr,
-    /// The length of its network's prefix.
-    pub prefix: u8,
-    /// The way out.
-    pub router: Ipv4Addr,
+    /// IPv4, when this network has it.
+    pub four: Option<Half>,
+    /// IPv6, when this network has it by now.
+    pub six: Option<Half>,
     /// Name servers.
-    pub dns: Vec<Ipv4Addr>,
+    pub dns: Vec<IpAddr>,
     /// The interface of a captive portal, when the network announces one (RFC 8910).
     pub portal: Option<String>,
-    keeper: tokio::task::JoinHandle<()>,
+    /// How connections leave this network.
+    pub way: Way,
+    cards: PathBuf,
+    keepers: Vec<JoinHandle<()>>,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.keepers.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// So long a card may be without a signal before another one may take its place. A switch that restarts takes longer, but then nobody else is there either.
+const SIGNAL: Duration = Duration::from_secs(15);
+
+impl Link {
+    /// Ends when the card has been gone or without a signal for a while. It is then switched off, so that nothing leads there any more. Where only the
+    /// network behind the cable is away, this goes on: connections are tried again by those who made them.
+    pub async fn lost(&self) {
+        let mut since = Deadline::after(SIGNAL);
+        while !since.passed() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let signal = |card: &Card| card.name == self.card && card.carrier;
+            let mut all = card::wired(&self.cards).into_iter().chain(card::wireless(&self.cards));
+            if all.any(|card| signal(&card)) {
+                since = Deadline::after(SIGNAL);
+            }
+        }
+        let mut all = card::wired(&self.cards).into_iter().chain(card::wireless(&self.cards));
+        if let (Some(card), Ok(kernel)) = (all.find(|card| card.name == self.card), Kernel::connect()) {
+            // A card that is gone needs no switching off.
+            let _ = kernel.link_down(card.index, &card.name).await;
+        }
     }
 }
 
 /// From nothing to an address, a route and name servers: the first card whose network gives them.
 pub async fn up(options: &Options, progress: &Progress) -> Result<Link, NetError> {
     let kernel = Kernel::connect()?;
-    let sys = Path::new("/sys/class/net");
-    let (card, lease) = first_lease(&kernel, sys, options, progress).await?;
-    let lacks = |lacks: &'static str| NetError::NoRoute {
-        card: card.name.clone(),
-        lacks,
-    };
-    let router = lease.router.ok_or_else(|| lacks("router"))?;
-    if lease.dns.is_empty() {
-        return Err(lacks("name server"));
+    let Found { card, four, six } = find(&kernel, options, progress).await?;
+    let servers = Arc::new(Servers::at(options.resolv_conf.clone()));
+    let mut lease = four;
+    if let Some(fixed) = &options.fixed {
+        servers.set_six(&card.name, fixed.six())?;
+        lease = fixed.lease();
+        if lease.is_none() {
+            servers.set_four(fixed.four())?;
+            take_six(&kernel, &card, fixed).await?;
+        }
+    } else if let Some(six) = &six {
+        servers.set_six(&card.name, six.dns())?;
+        progress.note(described(&card.name, &six.standing));
     }
-    kernel.clear(card.index).await?;
-    kernel.add_address(card.index, lease.address, lease.prefix).await?;
-    kernel.default_route(card.index, router).await?;
-    resolv::write(&options.resolv_conf, &lease.dns)?;
-    progress.note(format!(
-        "{} has {}/{}, router {router}",
-        card.name, lease.address, lease.prefix
-    ));
+    let portal = lease.as_ref().and_then(|lease| lease.portal.clone());
+    let portal = portal.or_else(|| six.as_ref().and_then(|six| six.portal.clone()));
+    let name = card.name.clone();
+    let holder = Holder {
+        card: card.clone(),
+        kernel,
+        servers: servers.clone(),
+        progress: progress.clone(),
+    };
+    let mut keepers = Vec::new();
+    let mut half = None;
+    if let Some(lease) = &lease {
+        let router = holder.take(lease, options.fixed.is_some()).await?;
+        half = Some(Half {
+            address: lease.address.into(),
+            prefix: lease.prefix,
+            router: router.into(),
+        });
+    }
+    if options.fixed.is_none() {
+        keepers.push(tokio::spawn(holder.keep(lease)));
+        keepers.push(tokio::spawn(six::keep(card, six, servers.clone())));
+    }
     Ok(Link {
-        card: card.name.clone(),
-        address: lease.address,
-        prefix: lease.prefix,
-        router,
-        dns: lease.dns.clone(),
-        portal: lease.portal.clone(),
-        keeper: tokio::spawn(lease::keep(card, lease, progress.clone())),
+        four: half,
+        six: six::standing(&name).map(Half::from),
+        card: name,
+        dns: servers.now(),
+        portal,
+        way: Way::default(),
+        cards: options.cards.clone(),
+        keepers,
     })
 }
 
-fn candidates(sys: &Path, options: &Options) -> Vec<Card> {
+fn described(card: &str, six: &Standing) -> String {
+    let Standing {
+        address,
+        prefix,
+        router,
+    } = six;
+    format!("{card} has {address}/{prefix}, router {router}")
+}
+
+/// Typed IPv6: usable once the kernel knows that nobody else has the address.
+async fn take_six(kernel: &Kernel, card: &Card, fixed: &Fixed) -> Result<(), NetError> {
+    kernel.add_address(card.index, fixed.address, fixed.prefix).await?;
+    kernel.default_route(card.index, fixed.router).await?;
+    let deadline = Deadline::after(Duration::from_secs(5));
+    while six::standing(&card.name).is_none_or(|six| IpAddr::V6(six.address) != fixed.address) {
+        if deadline.passed() {
+            return Err(NetError::Kernel {
+                asked: format!("take the address {}", fixed.address),
+                answer: "another machine on this network has it".into(),
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// The cards that count.
+pub(crate) fn candidates(options: &Options) -> Vec<Card> {
     match &options.only {
-        Some(name) => card::wireless(sys)
+        Some(name) => card::wireless(&options.cards)
             .into_iter()
             .filter(|card| card.name == *name)
             .collect(),
-        None => card::wired(sys),
+        None => card::wired(&options.cards),
     }
 }
 
 /// The wired cards that have a signal now: a cable, or a phone that shares its connection over USB.
 pub fn signals() -> Vec<String> {
-    let cards = card::wired(Path::new("/sys/class/net")).into_iter();
+    let cards = card::wired(Path::new(CARDS)).into_iter();
     cards.filter(|card| card.carrier).map(|card| card.name).collect()
-}
-
-/// Switches every card on, and asks at each one that has a signal, all at once; cards and cables may come later.
-async fn first_lease(
-    kernel: &Kernel,
-    sys: &Path,
-    options: &Options,
-    progress: &Progress,
-) -> Result<(Card, Lease), NetError> {
-    let began = Deadline::after(options.card);
-    let mut cable = None;
-    let mut switched_on = BTreeSet::new();
-    let mut asking: JoinSet<(Card, Result<Lease, String>)> = JoinSet::new();
-    let mut asked: Vec<String> = Vec::new();
-    loop {
-        let cards = candidates(sys, options);
-        for card in &cards {
-            if switched_on.insert(card.index) {
-                if let Some((_, mac)) = options
-                    .mac
-                    .as_ref()
-                    .filter(|(name, mac)| *name == card.name && *mac != card.mac)
-                {
-                    kernel.set_mac(card, *mac).await?;
-                }
-                kernel.link_up(card.index, &card.name).await?;
-                progress.note(format!("network card {}", card.name));
-            }
-            // What was read before the card was switched on may be old.
-            let settled = !options
-                .mac
-                .as_ref()
-                .is_some_and(|(name, mac)| *name == card.name && *mac != card.mac);
-            if card.carrier && settled && !asked.contains(&card.name) {
-                asked.push(card.name.clone());
-                if let Some(fixed) = &options.fixed {
-                    return Ok((card.clone(), fixed.lease()));
-                }
-                progress.note(format!("signal at {}, asking for an address", card.name));
-                let (card, deadline) = (card.clone(), Deadline::after(options.address));
-                asking.spawn(async move {
-                    let result = match Socket::on(&card) {
-                        Ok(socket) => dhcp::ask(&socket, deadline).await,
-                        Err(e) => Err(e.to_string()),
-                    };
-                    (card, result)
-                });
-            }
-        }
-        if cards.is_empty() {
-            if began.passed() {
-                return Err(NetError::NoCard);
-            }
-        } else if asked.is_empty() {
-            let deadline = *cable.get_or_insert_with(|| Deadline::after(options.cable));
-            if deadline.passed() {
-                return Err(NetError::NoCable {
-                    cards: cards.into_iter().map(|card| card.name).collect(),
-                });
-            }
-        }
-        tokio::select! {
-            Some(done) = asking.join_next(), if !asking.is_empty() => match done {
-                Ok((card, Ok(lease))) => return Ok((card, lease)),
-                Ok((_, Err(last))) if asking.is_empty() => {
-                    return Err(NetError::NoAddress { cards: asked, seconds: options.address.as_secs(), last });
-                }
-                Ok(_) | Err(_) => {}
-            },
-            () = tokio::time::sleep(Duration::from_millis(100)) => {}
-        }
-    }
 }

@@ -147,6 +147,7 @@ impl Estate {
             state.endpoint.clone(),
             &state.bucket,
         )?;
+        let api_at = Addresses::by(trust.way().clone());
         Ok(Estate {
             s3: Arc::new(s3),
             run: crate::lease::run_id()?,
@@ -171,7 +172,7 @@ impl Estate {
             launches: std::sync::Mutex::default(),
             launched: std::sync::Mutex::new(Vec::new()),
             running: std::sync::Mutex::default(),
-            api_at: Addresses::default(),
+            api_at,
             admin: Slot::named("the administrator's certificate"),
             api: Slot::named("the cluster's API"),
         })

@@ -6,7 +6,7 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use skykeep_core::{Trouble, castle::Health, deadline::Look, explain::chain, http::Trust};
+use skykeep_core::{Trouble, castle::Health, deadline::Look, explain::chain, http::Trust, pinned};
 
 use crate::error::RebirthError;
 
@@ -14,6 +14,13 @@ use crate::error::RebirthError;
 pub async fn ask(trust: &Trust, rule: &Health, at: Option<IpAddr>) -> Result<Look<()>, Trouble> {
     let host = rule.url.host_str().unwrap_or_default();
     let limit = Duration::from_secs(10);
+    if let (Some(ip), Some(_)) = (at, &trust.way().proxy) {
+        let port = rule.url.port_or_known_default().unwrap_or(443);
+        return match pinned::get(trust, &rule.url, SocketAddr::new(ip, port), limit).await {
+            Ok((status, body)) => judge(rule, status, &body),
+            Err(why) => Ok(Look::NotYet(why)),
+        };
+    }
     let http = match at {
         Some(ip) => {
             let port = rule.url.port_or_known_default().unwrap_or(443);
@@ -26,15 +33,19 @@ pub async fn ask(trust: &Trust, rule: &Health, at: Option<IpAddr>) -> Result<Loo
         Err(e) => return Ok(Look::NotYet(chain(&e))),
     };
     let status = answer.status().as_u16();
+    match answer.bytes().await {
+        Ok(body) => judge(rule, status, &body),
+        Err(e) => Ok(Look::NotYet(chain(&e))),
+    }
+}
+
+/// Whether this is how a healthy castle answers.
+fn judge(rule: &Health, status: u16, body: &[u8]) -> Result<Look<()>, Trouble> {
     if status != rule.status {
         return Ok(Look::NotYet(format!("status {status} instead of {}", rule.status)));
     }
-    let body = match answer.bytes().await {
-        Ok(body) => body,
-        Err(e) => return Ok(Look::NotYet(chain(&e))),
-    };
     if let Some(wanted) = &rule.sha256 {
-        let got: String = Sha256::digest(&body).iter().map(|b| format!("{b:02x}")).collect();
+        let got: String = Sha256::digest(body).iter().map(|b| format!("{b:02x}")).collect();
         if got != *wanted {
             let seen = format!("the body's SHA-256 is {got}, not {wanted}");
             return Err(RebirthError::Unhealthy {

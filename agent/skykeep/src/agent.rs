@@ -46,12 +46,16 @@ pub async fn run() -> Result<ExitCode, Trouble> {
     }
     let (progress, events) = Progress::channel("agent");
     let printer = tokio::spawn(lines::print(events, Output::Text));
-    let owner = OwnersPart::read(Path::new(OWNER))?;
+    let mut owner = OwnersPart::read(Path::new(OWNER))?;
     println!("The castle is called {}.", owner.castle.name);
     let patience = Duration::from_secs(u64::from(owner.castle.laptop.idle_minutes) * 60);
     // The network comes up while the passphrase is being typed.
-    let country = owner.castle.laptop.wifi_country.clone();
-    let mut network = Network::begin(need(&owner), country, patience, progress.for_step("network"));
+    let mut network = Network::begin(
+        need(&owner),
+        &owner.castle.laptop,
+        patience,
+        progress.for_step("network"),
+    );
     if network.choose_wifi_without_a_cable().await? == Next::Off {
         println!("Powering off.");
         return Ok(ExitCode::from(init::END_NOW));
@@ -68,6 +72,7 @@ pub async fn run() -> Result<ExitCode, Trouble> {
         Next::Lock => return Ok(ExitCode::FAILURE),
         Next::Off => return Ok(ExitCode::from(init::END_NOW)),
     }
+    owner.trust = owner.trust.by(network.way());
     let newest = skykeep_rebirth::vaults::newest(&owner, vault).await;
     for line in newest.said {
         progress.note(line);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use url::Url;
 
 use super::{Postgres, cidr};
+use crate::way::Proxy;
 
 /// A castle, as described by its owner.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -98,6 +99,10 @@ pub struct Laptop {
     /// The country (two capitals, ISO 3166) whose radio rules the Wi-Fi card keeps. Without it the card keeps those that hold everywhere, until the access
     /// point names its country.
     pub wifi_country: Option<String>,
+    /// A proxy (`http://host:port`), for networks on which nothing else leads out. It is tried when the castle's hosts do not answer straight.
+    pub proxy: Option<Proxy>,
+    /// Network cards keep the hardware addresses that their makers gave them. Without it each run has random ones.
+    pub keep_mac: bool,
 }
 
 impl Default for Laptop {
@@ -106,6 +111,8 @@ impl Default for Laptop {
             idle_minutes: 15,
             wipe_when_stick_is_removed: false,
             wifi_country: None,
+            proxy: None,
+            keep_mac: false,
         }
     }
 }

@@ -9,7 +9,6 @@ use skykeep_core::{explain::chain, http::Trust};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
@@ -59,12 +58,10 @@ pub(super) async fn ask(
         .with_custom_certificate_verifier(verifier.clone())
         .with_no_client_auth();
     let server = ServerName::try_from(name.to_owned()).map_err(|e| chain(&e))?;
-    let addresses: Vec<_> = tokio::net::lookup_host((name, port))
-        .await
-        .map_err(|e| chain(&e))?
-        .collect();
+    let way = trust.way();
+    let addresses = way.addresses(name, port).await.map_err(|e| chain(&e))?;
     so_far.set(Reached::Names);
-    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|e| chain(&e))?;
+    let stream = way.connect(addresses, name, port).await.map_err(|e| chain(&e))?;
     so_far.set(Reached::Connection);
     let mut stream = TlsConnector::from(Arc::new(config))
         .connect(server, stream)

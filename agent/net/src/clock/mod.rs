@@ -62,16 +62,9 @@ pub struct Change {
     pub hosts: usize,
 }
 
-/// Learns the time from `hosts` (`name` or `name:port`) and sets the machine's clock. Says how far off it was.
-pub async fn set_from(
-    hosts: &[String],
-    trust: &Trust,
-    not_before: SystemTime,
-    limit: Duration,
-    progress: &Progress,
-) -> Result<Change, NetError> {
-    let reading = measure(hosts, trust, not_before, limit).await?;
-    let change = apply(&reading)?;
+/// Sets the machine's clock by a reading. Says how far off it was.
+pub fn set(reading: &Reading, progress: &Progress) -> Result<Change, NetError> {
+    let change = apply(reading)?;
     progress.note(describe(change));
     Ok(change)
 }

@@ -37,20 +37,16 @@ impl Socket {
         })
     }
 
-    /// Says it once and waits for an answer of one of these kinds.
-    async fn exchange(
-        &self,
-        say: &Say<'_>,
-        to: Ipv4Addr,
-        xid: u32,
-        seconds: u16,
-        wait: Duration,
-        wanted: &[Kind],
-    ) -> io::Result<Option<(Kind, Option<Lease>)>> {
+    async fn say(&self, say: &Say<'_>, to: Ipv4Addr, xid: u32, seconds: u16) -> io::Result<()> {
+        let bytes = encode(say, xid, self.mac, seconds);
         self.socket
-            .send_to(&encode(say, xid, self.mac, seconds), SocketAddrV4::new(to, SERVER_PORT))
-            .await?;
-        let until = Instant::now() + wait;
+            .send_to(&bytes, SocketAddrV4::new(to, SERVER_PORT))
+            .await
+            .map(|_| ())
+    }
+
+    /// The next answer of one of these kinds; None when it is too late for one.
+    async fn hear(&self, xid: u32, until: Instant, wanted: &[Kind]) -> io::Result<Option<(Kind, Option<Lease>)>> {
         let mut buffer = [0; 2048];
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -71,18 +67,22 @@ fn new_xid() -> io::Result<u32> {
     Ok(u32::from_be_bytes(bytes))
 }
 
-/// Asks until somebody gives a lease. The error says what was met last.
-pub(crate) async fn ask(socket: &Socket, deadline: Deadline) -> Result<Lease, String> {
+/// A better offer is waited for this long, when the first one leads nowhere.
+const BETTER: Duration = Duration::from_secs(1);
+
+/// Asks until somebody gives a lease; `wished` is the address that was ours before. The error says what was met last.
+pub(crate) async fn ask(socket: &Socket, wished: Option<Ipv4Addr>, deadline: Deadline) -> Result<Lease, String> {
     let began = Instant::now();
     // RFC 2131 begins at four seconds; a laptop's owner has less patience, and servers do not mind.
     let mut pause = Duration::from_secs(1);
     let mut last = "no answer at all".to_owned();
     // One number for all tries: a server that first looks whether the address is free may answer the first question after the second.
-    let mut xid = None;
+    let xid = new_xid().map_err(|e| e.to_string())?;
+    let mut failed = Vec::new();
     while !deadline.passed() {
         let seconds = u16::try_from(began.elapsed().as_secs()).unwrap_or(u16::MAX);
         let wait = pause.min(deadline.remaining());
-        match round(socket, &mut xid, seconds, wait).await {
+        match round(socket, wished, (xid, seconds), wait, &mut failed).await {
             Ok(Round::Lease(lease)) => return Ok(lease),
             Ok(Round::Silence) => {}
             Ok(Round::Refused) => last = "the server took its offer back".into(),
@@ -104,42 +104,66 @@ enum Round {
     NoAck,
 }
 
-async fn round(socket: &Socket, number: &mut Option<u32>, seconds: u16, wait: Duration) -> io::Result<Round> {
-    let xid = match *number {
-        Some(xid) => xid,
-        None => *number.insert(new_xid()?),
-    };
+/// One question, one offer taken. `failed`: servers whose offers came to nothing, taken only when nobody else makes one.
+async fn round(
+    socket: &Socket,
+    wished: Option<Ipv4Addr>,
+    (xid, seconds): (u32, u16),
+    wait: Duration,
+    failed: &mut Vec<Ipv4Addr>,
+) -> io::Result<Round> {
     let all = Ipv4Addr::BROADCAST;
-    let offer = socket
-        .exchange(&Say::Discover, all, xid, seconds, wait, &[Kind::Offer])
-        .await?;
-    let Some((_, Some(offer))) = offer else {
+    socket.say(&Say::Discover(wished), all, xid, seconds).await?;
+    let mut until = Instant::now() + wait;
+    let mut best: Option<Lease> = None;
+    while let Some((_, Some(offer))) = socket.hear(xid, until, &[Kind::Offer]).await? {
+        let rank = |lease: &Lease| (lease.leads_out(), !failed.contains(&lease.server));
+        let good = rank(&offer) == (true, true);
+        if best.as_ref().is_none_or(|best| rank(&offer) > rank(best)) {
+            best = Some(offer);
+        }
+        if good {
+            break;
+        }
+        until = until.min(Instant::now() + BETTER);
+    }
+    let Some(offer) = best else {
         return Ok(Round::Silence);
     };
     for _ in 0..2 {
-        let wanted = &[Kind::Ack, Kind::Nak];
-        match socket
-            .exchange(&Say::Take(&offer), all, xid, seconds, Duration::from_secs(2), wanted)
-            .await?
-        {
+        socket.say(&Say::Take(&offer), all, xid, seconds).await?;
+        let until = Instant::now() + Duration::from_secs(2);
+        match socket.hear(xid, until, &[Kind::Ack, Kind::Nak]).await? {
             Some((Kind::Ack, Some(lease))) => return Ok(Round::Lease(lease)),
-            Some(_) => return Ok(Round::Refused),
+            Some(_) => {
+                failed.push(offer.server);
+                return Ok(Round::Refused);
+            }
             None => {}
         }
     }
+    failed.push(offer.server);
     Ok(Round::NoAck)
 }
 
-/// Asks for more time. `Ok(None)`: no answer. An error: the server wants the address back, or the socket broke.
-pub(crate) async fn renew(socket: &Socket, lease: &Lease, to: Ipv4Addr) -> io::Result<Option<Lease>> {
+/// What came of asking for more time.
+pub(crate) enum Renewal {
+    /// Granted.
+    More(Lease),
+    /// The server wants the address back, or forgot whose it is.
+    Refused,
+    /// No answer.
+    Silence,
+}
+
+/// Asks once for more time.
+pub(crate) async fn renew(socket: &Socket, lease: &Lease, to: Ipv4Addr) -> io::Result<Renewal> {
     let xid = new_xid()?;
-    let wanted = &[Kind::Ack, Kind::Nak];
-    match socket
-        .exchange(&Say::Keep(lease), to, xid, 0, Duration::from_secs(5), wanted)
-        .await?
-    {
-        Some((Kind::Ack, Some(renewed))) if renewed.address == lease.address => Ok(Some(renewed)),
-        Some(_) => Err(io::Error::other("the DHCP server takes this machine's address back")),
-        None => Ok(None),
-    }
+    socket.say(&Say::Keep(lease), to, xid, 0).await?;
+    let until = Instant::now() + Duration::from_secs(5);
+    Ok(match socket.hear(xid, until, &[Kind::Ack, Kind::Nak]).await? {
+        Some((Kind::Ack, Some(renewed))) if renewed.address == lease.address => Renewal::More(renewed),
+        Some(_) => Renewal::Refused,
+        None => Renewal::Silence,
+    })
 }

@@ -13,12 +13,16 @@ const LEASE_TIME: u8 = 51;
 const KIND: u8 = 53;
 const SERVER: u8 = 54;
 const PARAMETERS: u8 = 55;
+const RENEW_AFTER: u8 = 58;
+const REBIND_AFTER: u8 = 59;
 const MAX_SIZE: u8 = 57;
 const CLIENT: u8 = 61;
 /// RFC 8910: where a captive portal tells about itself.
 const PORTAL: u8 = 114;
 const END: u8 = 255;
 
+/// Shorter leases are kept as if they had these seconds: nobody can make us ask all the time.
+const SHORTEST: u32 = 10;
 /// Where the options begin.
 const HEADER: usize = 236;
 
@@ -60,14 +64,23 @@ pub(crate) struct Lease {
     pub(crate) server: Ipv4Addr,
     /// None: for ever.
     pub(crate) time: Option<Duration>,
+    /// When the server wants to be asked for more time (T1), and when anybody may be asked (T2).
+    pub(crate) asks: [Option<Duration>; 2],
     /// The captive portal's own interface (an HTTPS address), when the network announces one.
     pub(crate) portal: Option<String>,
 }
 
+impl Lease {
+    /// Whether it names a router and a name server.
+    pub(crate) fn leads_out(&self) -> bool {
+        self.router.is_some() && !self.dns.is_empty()
+    }
+}
+
 /// What the client says.
 pub(crate) enum Say<'a> {
-    /// Who gives addresses?
-    Discover,
+    /// Who gives addresses? The one that was ours before is wished for.
+    Discover(Option<Ipv4Addr>),
     /// I take this offer.
     Take(&'a Lease),
     /// I have this and want to keep it.
@@ -81,7 +94,7 @@ pub(crate) fn encode(say: &Say<'_>, xid: u32, mac: [u8; 6], seconds: u16) -> Vec
     out.extend(seconds.to_be_bytes());
     let (broadcast, own) = match say {
         // Without an address of our own only a broadcast reaches us.
-        Say::Discover | Say::Take(_) => (0x8000u16, Ipv4Addr::UNSPECIFIED),
+        Say::Discover(_) | Say::Take(_) => (0x8000u16, Ipv4Addr::UNSPECIFIED),
         Say::Keep(lease) => (0, lease.address),
     };
     out.extend(broadcast.to_be_bytes());
@@ -91,7 +104,7 @@ pub(crate) fn encode(say: &Say<'_>, xid: u32, mac: [u8; 6], seconds: u16) -> Vec
     out.extend([0; 10]); // rest of the hardware address
     out.extend([0; 192]); // server's name, boot file
     out.extend(COOKIE);
-    let kind = if matches!(say, Say::Discover) {
+    let kind = if matches!(say, Say::Discover(_)) {
         Kind::Discover
     } else {
         Kind::Request
@@ -100,15 +113,24 @@ pub(crate) fn encode(say: &Say<'_>, xid: u32, mac: [u8; 6], seconds: u16) -> Vec
     // No host name: the network learns nothing it does not need.
     out.extend([CLIENT, 7, 1]);
     out.extend(mac);
-    if let Say::Take(lease) = say {
+    let wished = match say {
+        Say::Discover(wished) => *wished,
+        Say::Take(lease) => Some(lease.address),
+        Say::Keep(_) => None,
+    };
+    if let Some(wished) = wished {
         out.extend([ASKED_ADDRESS, 4]);
-        out.extend(lease.address.octets());
+        out.extend(wished.octets());
+    }
+    if let Say::Take(lease) = say {
         out.extend([SERVER, 4]);
         out.extend(lease.server.octets());
     }
     out.extend([MAX_SIZE, 2]);
     out.extend(1472u16.to_be_bytes());
-    out.extend([PARAMETERS, 5, MASK, ROUTER, DNS, LEASE_TIME, PORTAL]);
+    let wanted = [MASK, ROUTER, DNS, LEASE_TIME, RENEW_AFTER, REBIND_AFTER, PORTAL];
+    out.extend([PARAMETERS, 7]);
+    out.extend(wanted);
     out.push(END);
     // Old servers want the length of a BOOTP message.
     out.resize(out.len().max(300), PAD);
@@ -131,9 +153,10 @@ pub(crate) fn decode(bytes: &[u8], xid: u32, mac: [u8; 6]) -> Option<(Kind, Opti
     let mask = option(options, MASK)
         .map(addresses)
         .and_then(|list| list.first().copied());
-    let seconds = option(options, LEASE_TIME)
-        .and_then(|value| <[u8; 4]>::try_from(value).ok())
-        .map(u32::from_be_bytes);
+    let seconds = |code: u8| {
+        let value = option(options, code).and_then(|value| <[u8; 4]>::try_from(value).ok());
+        value.map(u32::from_be_bytes).filter(|seconds| *seconds != u32::MAX)
+    };
     let lease = Lease {
         address,
         prefix: prefix(mask)?,
@@ -144,10 +167,9 @@ pub(crate) fn decode(bytes: &[u8], xid: u32, mac: [u8; 6]) -> Option<(Kind, Opti
         server: option(options, SERVER)
             .map(addresses)
             .and_then(|list| list.first().copied())?,
-        time: seconds
-            .filter(|s| *s != u32::MAX)
-            .map(|s| Duration::from_secs(s.max(60).into())),
-        portal: option(options, PORTAL).and_then(portal),
+        time: seconds(LEASE_TIME).map(|s| Duration::from_secs(s.max(SHORTEST).into())),
+        asks: [RENEW_AFTER, REBIND_AFTER].map(|code| seconds(code).map(|s| Duration::from_secs(s.into()))),
+        portal: option(options, PORTAL).and_then(crate::portal::announced),
     };
     let usable =
         !address.is_unspecified() && !address.is_loopback() && !address.is_multicast() && !address.is_broadcast();
@@ -169,14 +191,6 @@ fn option(mut rest: &[u8], wanted: u8) -> Option<&[u8]> {
             _ => return None,
         };
     }
-}
-
-/// RFC 8910 has a name of its own for "there is no portal here".
-fn portal(value: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(value).ok()?;
-    let address = text.trim_end_matches('\0');
-    let printable = address.bytes().all(|byte| byte.is_ascii_graphic());
-    (printable && address.starts_with("https://")).then(|| address.to_owned())
 }
 
 fn addresses(value: &[u8]) -> Vec<Ipv4Addr> {
@@ -298,7 +312,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_question_names_no_host_and_is_as_long_as_old_servers_want() {
-        let bytes = encode(&Say::Discover, 7, MAC, 0);
+        let bytes = encode(&Say::Discover(None), 7, MAC, 0);
         assert!(bytes.len() >= 300);
         let options = &bytes[HEADER + 4..];
         assert_eq!(option(options, KIND), Some(&[1][..]));

@@ -5,5 +5,5 @@
 mod client;
 mod message;
 
-pub(crate) use client::{Socket, ask, renew};
+pub(crate) use client::{Renewal, Socket, ask, renew};
 pub(crate) use message::Lease;

@@ -8,3 +8,11 @@ mod verdict;
 
 pub(crate) use probe::look;
 pub use verdict::Verdict;
+
+/// The portal's interface as the network announces it. RFC 8910 has a name of its own for "there is no portal here".
+pub(crate) fn announced(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    let address = text.trim_end_matches('\0');
+    let printable = address.bytes().all(|byte| byte.is_ascii_graphic());
+    (printable && address.starts_with("https://")).then(|| address.to_owned())
+}

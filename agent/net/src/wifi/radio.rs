@@ -5,6 +5,7 @@ use super::control::{Control, silent};
 use super::event::{Event, Joining, Refusal};
 use super::scan::{self, Network};
 use crate::card::{self, Card};
+use crate::disguise::Disguise;
 use crate::error::NetError;
 use crate::kernel::Kernel;
 use skykeep_core::{Deadline, Progress};
@@ -53,16 +54,23 @@ pub struct Radio {
 }
 
 impl Radio {
-    /// Gives the card a hardware address (another device's, or else a random one), switches it on and starts the program. `country` (two letters) binds the radio to that country's rules
+    /// Gives the card a hardware address (another device's, else its disguise, else its own), switches it on and starts the program. `country` (two letters) binds the radio to that country's rules
     /// from the start; without it the rules that hold everywhere are kept until the access point names its country.
-    pub async fn start(country: Option<&str>, mac: Option<[u8; 6]>, progress: &Progress) -> Result<Self, NetError> {
+    pub async fn start(
+        country: Option<&str>,
+        mac: Option<[u8; 6]>,
+        disguise: Option<&Disguise>,
+        progress: &Progress,
+    ) -> Result<Self, NetError> {
         let card = card::wireless(Path::new("/sys/class/net"))
             .into_iter()
             .next()
             .ok_or(NetError::NoCard)?;
         let kernel = Kernel::connect()?;
-        let wanted = mac.map_or_else(random_mac, Ok)?;
-        if let Err(refused) = kernel.set_mac(&card, wanted).await {
+        let wanted = mac.or_else(|| disguise.map(|disguise| disguise.mac(&card.name)));
+        if let Some(wanted) = wanted
+            && let Err(refused) = kernel.set_mac(&card, wanted).await
+        {
             progress.note(format!("{} keeps its own hardware address: {refused}", card.name));
         }
         let program = spawn(&card, country)?;
@@ -156,15 +164,6 @@ fn own(what: &str) -> PathBuf {
     Path::new(FOLDER).join(format!("skykeep-{what}"))
 }
 
-/// Locally administered, not a group's: what no maker gave anybody.
-fn random_mac() -> Result<[u8; 6], NetError> {
-    let mut mac = [0; 6];
-    getrandom::fill(&mut mac).map_err(silent)?;
-    let [first, ..] = &mut mac;
-    *first = (*first & !1) | 2;
-    Ok(mac)
-}
-
 /// The program, with nothing to read but where its socket goes. It prints nothing: its messages come over the socket.
 fn spawn(card: &Card, country: Option<&str>) -> Result<Child, NetError> {
     let configuration = Path::new(FOLDER).join("configuration");
@@ -201,18 +200,5 @@ async fn answering(server: &Path) -> Result<Control, NetError> {
             return Err(silent(format!("it does not answer within {} s", START.as_secs())));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_random_address_is_no_makers_and_no_groups() {
-        for _ in 0..64 {
-            let [first, ..] = random_mac().expect("random bytes");
-            assert_eq!(first & 3, 2);
-        }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle, poll};
-use skykeep_dns::{Expected, Undo, Zone, also_there, lower_ttl, plan, verify};
+use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle, poll, way::Way};
+use skykeep_dns::{Expected, Undo, Zone, also_there, lower_ttl, plan, verify, verify_by_https};
 
 use super::step;
 use crate::{
@@ -210,7 +210,12 @@ async fn verified(estate: Arc<Estate>, progress: Progress) -> Result<String, Tro
             names: &names,
             addresses,
         };
-        verify(&expected, &RESOLVERS, deadline, &progress).await?;
+        // Where the way out is not straight, port 53 of IPv4 is not on it.
+        if *estate.trust.way() == Way::default() {
+            verify(&expected, &RESOLVERS, deadline, &progress).await?;
+        } else {
+            verify_by_https(&expected, &estate.http, deadline, &progress).await?;
+        }
     }
     Ok("authoritative and public resolvers agree".into())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skykeep_core::{Deadline, Explain, Explained, Progress};
-use skykeep_net::NetError;
 use skykeep_net::wifi::{self, Choice, Radio, Refusal, Ssid, check_password};
+use skykeep_net::{Disguise, NetError};
 
 use super::page::{self, Pick};
 use crate::console::keys::{Chosen, choose};
@@ -35,6 +35,7 @@ enum Tried {
 /// The Wi-Fi of this machine, once somebody wants it.
 pub struct Air {
     country: Option<String>,
+    disguise: Option<Disguise>,
     progress: Progress,
     radio: Option<Arc<Radio>>,
     /// Kept for coming back under another hardware address.
@@ -49,9 +50,10 @@ impl Drop for Air {
 }
 
 impl Air {
-    pub fn new(country: Option<String>, progress: Progress) -> Self {
+    pub fn new(country: Option<String>, disguise: Option<Disguise>, progress: Progress) -> Self {
         Air {
             country,
+            disguise,
             progress,
             radio: None,
             choice: None,
@@ -217,7 +219,7 @@ impl Air {
         while wifi::card().is_none() && !deadline.passed() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        let radio = Arc::new(Radio::start(self.country.as_deref(), mac, &self.progress).await?);
+        let radio = Arc::new(Radio::start(self.country.as_deref(), mac, self.disguise.as_ref(), &self.progress).await?);
         self.radio = Some(radio.clone());
         Ok(radio)
     }

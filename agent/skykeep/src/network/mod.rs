@@ -6,15 +6,17 @@ mod page;
 
 use std::time::{Duration, Instant};
 
+use skykeep_core::castle::Laptop;
+use skykeep_core::way::Way;
 use skykeep_core::{Deadline, Explained, Progress};
-use skykeep_net::{Need, signals, typed_addresses, typed_mac, wifi};
+use skykeep_net::{Disguise, Need, signals, typed_addresses, typed_mac, wifi};
 use tokio::sync::watch;
 
 use crate::console::keys::{Chosen, Keys, choose};
 use crate::console::prompt::{self, Answer};
 use air::{Air, Outcome};
 use attempts::{State, Wishes};
-use page::Way;
+use page::Wish;
 
 /// How long a cable may take to show a signal on a machine that has Wi-Fi too. Others wait for nothing.
 const CABLE: Duration = Duration::from_secs(6);
@@ -47,14 +49,18 @@ impl Drop for Network {
 
 impl Network {
     /// Begins with the cables. `patience`: how long a question stands unanswered.
-    pub fn begin(need: Need, country: Option<String>, patience: Duration, progress: Progress) -> Self {
-        let (wishes, wanted) = watch::channel(Wishes::default());
+    pub fn begin(need: Need, laptop: &Laptop, patience: Duration, progress: Progress) -> Self {
+        let disguise = (!laptop.keep_mac).then(Disguise::default);
+        let (wishes, wanted) = watch::channel(Wishes {
+            proxy: laptop.proxy.clone(),
+            ..Wishes::default()
+        });
         let (tell, state) = watch::channel(State::default());
         Network {
             wishes,
             state,
-            work: tokio::spawn(attempts::go_on(need, wanted, tell, progress.clone())),
-            air: Air::new(country, progress),
+            work: tokio::spawn(attempts::go_on(need, disguise.clone(), wanted, tell, progress.clone())),
+            air: Air::new(laptop.wifi_country.clone(), disguise, progress),
             patience,
         }
     }
@@ -96,10 +102,10 @@ impl Network {
             let state = self.state.borrow_and_update().clone();
             let now = self.wishes.borrow().now;
             let diagnosis = match state {
-                State::Up(of) if of == now => return Ok(Next::GoOn),
+                State::Up(of, _) if of == now => return Ok(Next::GoOn),
                 State::Failed(of, diagnosis) if of == now => diagnosis,
                 // What is known is about an earlier wish.
-                State::Trying | State::Up(_) | State::Failed(..) => {
+                State::Trying | State::Up(..) | State::Failed(..) => {
                     if self.state.changed().await.is_err() {
                         return Ok(Next::Lock);
                     }
@@ -115,15 +121,15 @@ impl Network {
                 shown = Some(page);
             }
             let news = || match &*self.state.borrow() {
-                State::Up(_) => true,
+                State::Up(..) => true,
                 State::Failed(_, diagnosis) => shown.as_ref() != Some(&diagnosis.page()),
                 State::Trying => false,
             };
             let left = self.patience.saturating_sub(last_key.elapsed());
             let way = match choose(|key| page::way(key, wifi), left, news) {
                 Chosen::Overtaken => continue,
-                Chosen::Off | Chosen::Key(Way::PowerOff) => return Ok(Next::Off),
-                Chosen::Key(Way::Lock) => return Ok(Next::Lock),
+                Chosen::Off | Chosen::Key(Wish::PowerOff) => return Ok(Next::Off),
+                Chosen::Key(Wish::Lock) => return Ok(Next::Lock),
                 Chosen::Key(way) => way,
             };
             // What comes of it is said anew.
@@ -135,17 +141,25 @@ impl Network {
         }
     }
 
+    /// The way out, once the network is there.
+    pub fn way(&self) -> Way {
+        match &*self.state.borrow() {
+            State::Up(_, way) => way.clone(),
+            State::Trying | State::Failed(..) => Way::default(),
+        }
+    }
+
     /// One wish of the person; then the tries begin anew with it.
-    async fn go(&mut self, way: Way, card: Option<String>) -> Result<Next, Explained> {
+    async fn go(&mut self, way: Wish, card: Option<String>) -> Result<Next, Explained> {
         match way {
-            Way::WiFi => {
+            Wish::WiFi => {
                 if self.choose_wifi(|| false).await? == Next::Off {
                     return Ok(Next::Off);
                 }
             }
-            Way::Cable => self.wish(|wishes| wishes.radio = None),
-            Way::Address => return self.take_over(card).await,
-            Way::Typed => match prompt::shown_line_within(
+            Wish::Cable => self.wish(|wishes| wishes.radio = None),
+            Wish::Address => return self.take_over(card).await,
+            Wish::Typed => match prompt::shown_line_within(
                 "ADDRESS/PREFIX ROUTER NAMESERVER, as 192.168.1.50/24 192.168.1.1 9.9.9.9 (Enter: DHCP): ",
                 Some(self.patience),
             )? {
@@ -157,7 +171,18 @@ impl Network {
                     Err(why) => println!("{why}"),
                 },
             },
-            Way::Again | Way::Lock | Way::PowerOff => self.wish(|_| {}),
+            Wish::Proxy => {
+                match prompt::shown_line_within("Proxy, as http://HOST:PORT (Enter: none): ", Some(self.patience))? {
+                    Answer::TimeUp => return Ok(Next::Off),
+                    Answer::End | Answer::Cancelled => {}
+                    Answer::Line(line) if line.is_empty() => self.wish(|wishes| wishes.proxy = None),
+                    Answer::Line(line) => match line.expose_str().unwrap_or_default().parse() {
+                        Ok(proxy) => self.wish(|wishes| wishes.proxy = Some(proxy)),
+                        Err(why) => println!("{why}"),
+                    },
+                }
+            }
+            Wish::Again | Wish::Lock | Wish::PowerOff => self.wish(|_| {}),
         }
         Ok(Next::GoOn)
     }

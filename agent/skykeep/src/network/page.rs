@@ -66,7 +66,7 @@ pub fn pick(key: u8, networks: usize, from: usize) -> Option<Pick> {
 
 /// A key under the page that says why there is no network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Wish {
     /// Try at once.
     Again,
     /// Choose a Wi-Fi network.
@@ -77,6 +77,8 @@ pub enum Way {
     Address,
     /// Type addresses.
     Typed,
+    /// Type where a proxy is.
+    Proxy,
     /// Forget the passphrase.
     Lock,
     /// Off.
@@ -91,20 +93,22 @@ pub fn ways(wifi: bool) -> String {
          [c] use a cable, or a phone that shares its connection over USB\n  \
          [m] take over the hardware address of a device that is logged in\n  \
          [a] type addresses, for a network that gives none\n  \
+         [h] type where a proxy is, for a network on which only that leads out\n  \
          [x] lock: forget the passphrase and start anew   [p] power off\n"
     )
 }
 
 /// What a key means there.
-pub fn way(key: u8, wifi: bool) -> Option<Way> {
+pub fn way(key: u8, wifi: bool) -> Option<Wish> {
     match key {
-        b'r' => Some(Way::Again),
-        b'w' if wifi => Some(Way::WiFi),
-        b'c' => Some(Way::Cable),
-        b'm' => Some(Way::Address),
-        b'a' => Some(Way::Typed),
-        b'x' => Some(Way::Lock),
-        b'p' => Some(Way::PowerOff),
+        b'r' => Some(Wish::Again),
+        b'w' if wifi => Some(Wish::WiFi),
+        b'c' => Some(Wish::Cable),
+        b'm' => Some(Wish::Address),
+        b'a' => Some(Wish::Typed),
+        b'h' => Some(Wish::Proxy),
+        b'x' => Some(Wish::Lock),
+        b'p' => Some(Wish::PowerOff),
         _ => None,
     }
 }
@@ -166,6 +170,6 @@ mod tests {
         assert_eq!(pick(b'h', 0, 0), Some(Pick::Hidden));
         assert_eq!((next(40, 0), next(40, 28), next(4, 0)), (14, 0, 0));
         assert_eq!(way(b'w', false), None);
-        assert_eq!(way(b'w', true), Some(Way::WiFi));
+        assert_eq!(way(b'w', true), Some(Wish::WiFi));
     }
 }
