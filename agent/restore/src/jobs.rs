@@ -116,61 +116,91 @@ fn config(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
 }
 
 fn job(order: &Order<'_>, name: &str, place: &Place) -> Value {
-    let mut job = bare_job(order, name);
-    let pod = &mut job["spec"]["template"]["spec"];
-    for (rule, value) in &place.rules {
-        pod[*rule] = value.clone();
+    let mut volumes = vec![
+        json!({"name": "treasure", "persistentVolumeClaim": {"claimName": order.claim}}),
+        json!({"name": "restore", "configMap": {"name": name}}),
+        json!({"name": "keys", "secret": {"secretName": name, "defaultMode": 0o400}}),
+        json!({"name": "tmp", "emptyDir": {"medium": "Memory"}}),
+    ];
+    // Not for the container: the scheduler looks for a machine where all of them can be.
+    let beside = place.beside.iter().enumerate();
+    volumes.extend(
+        beside.map(|(i, claim)| json!({"name": format!("beside-{i}"), "persistentVolumeClaim": {"claimName": claim}})),
+    );
+    let mut pod = json!({
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "containers": [{
+            "name": "restore",
+            "image": order.image,
+            "args": ["restore-job", "--spec", "/etc/skykeep/restore/spec.json"],
+            "securityContext": {
+                "runAsUser": 0,
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP"]},
+            },
+            "volumeMounts": [
+                {"name": "treasure", "mountPath": crate::job::TARGET},
+                {"name": "restore", "mountPath": "/etc/skykeep/restore", "readOnly": true},
+                {"name": "keys", "mountPath": crate::job::KEYS, "readOnly": true},
+                {"name": "tmp", "mountPath": "/tmp"},
+            ],
+        }],
+        "volumes": volumes,
+    });
+    if let Some(pod) = pod.as_object_mut() {
+        let rules = place.rules.iter();
+        pod.extend(rules.map(|(name, rule)| ((*name).to_owned(), rule.clone())));
     }
-    if let Some(volumes) = pod["volumes"].as_array_mut() {
-        // Not for the container: the scheduler looks for a machine where all of them can be.
-        let beside = place.beside.iter().enumerate();
-        volumes.extend(
-            beside.map(
-                |(i, claim)| json!({"name": format!("beside-{i}"), "persistentVolumeClaim": {"claimName": claim}}),
-            ),
-        );
-    }
-    job
-}
-
-fn bare_job(order: &Order<'_>, name: &str) -> Value {
     let labels = json!({GATE: order.name, "app.kubernetes.io/managed-by": "skykeep"});
     json!({
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": name, "namespace": order.namespace, "labels": labels},
-        "spec": {
-            "backoffLimit": 3,
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": false,
-                    "enableServiceLinks": false,
-                    "containers": [{
-                        "name": "restore",
-                        "image": order.image,
-                        "args": ["restore-job", "--spec", "/etc/skykeep/restore/spec.json"],
-                        "securityContext": {
-                            "runAsUser": 0,
-                            "allowPrivilegeEscalation": false,
-                            "readOnlyRootFilesystem": true,
-                            "capabilities": {"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP"]},
-                        },
-                        "volumeMounts": [
-                            {"name": "treasure", "mountPath": crate::job::TARGET},
-                            {"name": "restore", "mountPath": "/etc/skykeep/restore", "readOnly": true},
-                            {"name": "keys", "mountPath": crate::job::KEYS, "readOnly": true},
-                            {"name": "tmp", "mountPath": "/tmp"},
-                        ],
-                    }],
-                    "volumes": [
-                        {"name": "treasure", "persistentVolumeClaim": {"claimName": order.claim}},
-                        {"name": "restore", "configMap": {"name": name}},
-                        {"name": "keys", "secret": {"secretName": name, "defaultMode": 0o400}},
-                        {"name": "tmp", "emptyDir": {"medium": "Memory"}},
-                    ],
-                },
-            },
-        },
+        "spec": {"backoffLimit": 3, "template": {"metadata": {"labels": labels}, "spec": pod}},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::JobSpec;
+
+    #[test]
+    fn a_restore_stands_beside_the_other_claims_and_touches_none_of_them() {
+        let spec = JobSpec {
+            bucket: "b".into(),
+            prefix: String::new(),
+            region: "r".into(),
+            endpoint: None,
+            snapshot: "latest".into(),
+            path: "/".into(),
+            replace: false,
+        };
+        let secret = Secret::new(Vec::new());
+        let order = Order {
+            name: "pages",
+            namespace: "web",
+            claim: "pages-wiki-0",
+            spec: &spec,
+            access_key_id: &secret,
+            secret_access_key: &secret,
+            password: &secret,
+            extra_ca_pem: "",
+            image: "x@sha256:0",
+        };
+        let place = Place {
+            beside: ["wiki-media".to_owned()].into(),
+            rules: vec![("nodeSelector", json!({"kubernetes.io/hostname": "w2"}))],
+        };
+        let job = job(&order, "skykeep-restore-pages", &place);
+        let pod = job.pointer("/spec/template/spec").unwrap();
+        assert_eq!(pod["nodeSelector"], json!({"kubernetes.io/hostname": "w2"}));
+        let pod_of = json!({"spec": pod});
+        let claims: Vec<&str> = crate::gate::mounted(&pod_of).collect();
+        assert_eq!(claims, ["pages-wiki-0", "wiki-media"]);
+        assert!(!pod["containers"].to_string().contains("beside"));
+        assert_eq!(job["spec"]["template"]["metadata"]["labels"][GATE], "pages");
+    }
 }

@@ -16,9 +16,9 @@ const RECORD_LEDGER: &str = "skykeep-record-ledger";
 pub(crate) fn all() -> Vec<Value> {
     vec![
         record_of_pods(),
-        record_binding(RECORD_PODS, true),
+        record_binding(RECORD_PODS, Some(ledger("Allow"))),
         record_of_ledger(),
-        record_binding(RECORD_LEDGER, false),
+        record_binding(RECORD_LEDGER, None),
         policy(),
         binding(),
         claim_policy(),
@@ -63,7 +63,7 @@ fn binding() -> Value {
         "metadata": {"name": POLICY},
         "spec": {
             "policyName": POLICY,
-            "paramRef": {"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": "Deny"},
+            "paramRef": ledger("Deny"),
         },
     })
 }
@@ -98,7 +98,7 @@ fn claim_binding() -> Value {
         "spec": {
             "policyName": CLAIM_POLICY,
             "validationActions": ["Deny"],
-            "paramRef": {"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": "Deny"},
+            "paramRef": ledger("Deny"),
         },
     })
 }
@@ -115,51 +115,63 @@ fn record_of_pods() -> Value {
         "variables.claims.size() == 0 ? '' : object.metadata.namespace + '/' + object.metadata.name + ' ' + \
          string(object.spec.?nodeName.orValue('-')) + ' ' + {kind} + ' ' + variables.claims.join(' ')"
     );
-    let mut policy = record(RECORD_PODS, &["CREATE"], "pods");
-    policy["spec"]["paramKind"] = json!({"apiVersion": "v1", "kind": "ConfigMap"});
-    policy["spec"]["variables"] = json!([{"name": "claims", "expression": claims}]);
-    policy["spec"]["auditAnnotations"] = json!([{"key": "mounts", "valueExpression": value}]);
-    policy
+    let spec = json!({
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "matchConstraints": {"resourceRules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]},
+        ]},
+        "variables": [{"name": "claims", "expression": claims}],
+        "auditAnnotations": [{"key": "mounts", "valueExpression": value}],
+    });
+    record(RECORD_PODS, spec)
 }
 
 /// The same for the ledger: every state that it ever had, `<namespace>.<claim>=<pending|done> ...`.
 fn record_of_ledger() -> Value {
     let value = "object == null || !has(object.data) ? 'gone' : object.data.map(k, k + '=' + object.data[k]).join(' ')";
-    let mut policy = record(RECORD_LEDGER, &["CREATE", "UPDATE", "DELETE"], "configmaps");
-    policy["spec"]["matchConstraints"]["namespaceSelector"] =
-        json!({"matchLabels": {"kubernetes.io/metadata.name": ledger::NAMESPACE}});
-    policy["spec"]["matchConstraints"]["resourceRules"][0]["resourceNames"] = json!([ledger::NAME]);
-    policy["spec"]["auditAnnotations"] = json!([{"key": "ledger", "valueExpression": value}]);
-    policy
+    let rule = json!({
+        "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE", "DELETE"],
+        "resources": ["configmaps"], "resourceNames": [ledger::NAME],
+    });
+    let spec = json!({
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": ledger::NAMESPACE}},
+            "resourceRules": [rule],
+        },
+        "auditAnnotations": [{"key": "ledger", "valueExpression": value}],
+    });
+    record(RECORD_LEDGER, spec)
 }
 
-fn record(name: &str, operations: &[&str], resource: &str) -> Value {
+/// It records; it must never be in the way.
+fn record(name: &str, mut spec: Value) -> Value {
+    if let Some(spec) = spec.as_object_mut() {
+        spec.insert("failurePolicy".into(), "Ignore".into());
+    }
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": name},
-        "spec": {
-            // It records; it must never be in the way.
-            "failurePolicy": "Ignore",
-            "matchConstraints": {"resourceRules": [
-                {"apiGroups": [""], "apiVersions": ["v1"], "operations": operations, "resources": [resource]},
-            ]},
-        },
+        "spec": spec,
     })
 }
 
-fn record_binding(name: &str, with_ledger: bool) -> Value {
-    let mut binding = json!({
+fn record_binding(name: &str, ledger: Option<Value>) -> Value {
+    let mut spec = json!({"policyName": name, "validationActions": ["Audit"]});
+    if let (Some(spec), Some(ledger)) = (spec.as_object_mut(), ledger) {
+        spec.insert("paramRef".into(), ledger);
+    }
+    json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicyBinding",
         "metadata": {"name": name},
-        "spec": {"policyName": name, "validationActions": ["Audit"]},
-    });
-    if with_ledger {
-        binding["spec"]["paramRef"] =
-            json!({"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": "Allow"});
-    }
-    binding
+        "spec": spec,
+    })
+}
+
+/// How a policy finds the ledger, and what happens when it is not there.
+fn ledger(not_found: &str) -> Value {
+    json!({"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": not_found})
 }
 
 #[cfg(test)]

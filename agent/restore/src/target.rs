@@ -135,7 +135,7 @@ pub(crate) fn finish(target: &Path, root: &Node, seen: &Survey) -> Result<(), Re
         set_attributes(&path, node)?;
         // rustic_core takes a mode of 0, which restic leaves out, for one that it may choose.
         if node.is_file() && node.meta.mode.is_none() {
-            fs::set_permissions(&path, fs::Permissions::from_mode(0)).map_err(|e| refused(&path, e))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).map_err(|e| refused(&path, e))?;
         }
     }
     if root.is_dir() && !root.name.is_empty() {
