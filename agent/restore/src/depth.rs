@@ -29,11 +29,39 @@ use crate::{
 
 const PASSWORD: &str = "correct-horse";
 
-/// A repository in a folder, as S3 would hold it. Dies by SIGKILL at the given part, like a machine that loses power.
+/// A repository in a folder, as S3 would hold it.
 struct Folder {
     root: PathBuf,
-    parts: Arc<AtomicUsize>,
-    dies_at: usize,
+    read: Arc<Read>,
+    dies: Option<Death>,
+}
+
+/// What was read of packs.
+#[derive(Default)]
+struct Read {
+    parts: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// The process dies by SIGKILL at this part, like a machine that loses power.
+struct Death {
+    at: usize,
+    /// Not before this file has some MB: packs are read by several threads, and some must have done their work.
+    when: Option<PathBuf>,
+}
+
+impl Death {
+    fn now(&self) {
+        let some = |file: &PathBuf| fs::metadata(file).is_ok_and(|m| m.blocks() > 8192);
+        for _ in 0..600 {
+            if self.when.as_ref().is_none_or(some) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let me = std::process::id().to_string();
+        run(Command::new("kill").args(["-KILL", &me]));
+    }
 }
 
 impl Store for Folder {
@@ -58,9 +86,13 @@ impl Store for Folder {
     }
 
     fn read_part(&self, key: &str, offset: u64, length: u64) -> Result<Option<Bytes>, AwsError> {
-        if key.starts_with("data/") && self.parts.fetch_add(1, Ordering::SeqCst) + 1 == self.dies_at {
-            let me = std::process::id().to_string();
-            run(Command::new("kill").args(["-KILL", &me]));
+        if key.starts_with("data/") {
+            let parts = self.read.parts.fetch_add(1, Ordering::SeqCst) + 1;
+            if let Some(death) = self.dies.as_ref().filter(|death| death.at == parts) {
+                death.now();
+            }
+            let bytes = usize::try_from(length).unwrap();
+            self.read.bytes.fetch_add(bytes, Ordering::SeqCst);
         }
         let mut part = vec![0; usize::try_from(length).unwrap()];
         let file = File::open(self.root.join(key)).unwrap();
@@ -69,7 +101,7 @@ impl Store for Folder {
     }
 }
 
-fn ours(repository: &Path, source: &Path, target: &Path, dies_at: usize) -> (Outcome, usize) {
+fn ours(repository: &Path, source: &Path, target: &Path, dies: Option<Death>) -> (Outcome, Arc<Read>) {
     let spec = JobSpec {
         bucket: "here".into(),
         prefix: String::new(),
@@ -79,15 +111,15 @@ fn ours(repository: &Path, source: &Path, target: &Path, dies_at: usize) -> (Out
         path: source.to_str().unwrap().into(),
         replace: false,
     };
-    let parts = Arc::new(AtomicUsize::new(0));
+    let read = Arc::new(Read::default());
     let store = Folder {
         root: repository.to_owned(),
-        parts: parts.clone(),
-        dies_at,
+        read: read.clone(),
+        dies,
     };
     let password = Secret::new(PASSWORD.as_bytes().to_vec());
     let outcome = restore_in(Box::new(store), &password, &spec, target, &Report::silent()).unwrap();
-    (outcome, parts.load(Ordering::SeqCst))
+    (outcome, read)
 }
 
 fn run(command: &mut Command) -> Output {
@@ -252,7 +284,7 @@ fn what_comes_back_is_what_restic_itself_would_give_back() {
         );
         let theirs = theirs.join(place.source.strip_prefix("/").unwrap());
         let target = place.target(&format!("ours-{version}"));
-        let (outcome, _) = ours(&repository, &place.source, &target, usize::MAX);
+        let (outcome, _) = ours(&repository, &place.source, &target, None);
         assert!(outcome.files > 1500 && outcome.attributes_left_out == 0, "{outcome:?}");
         same(&theirs, &target);
         same(&place.source, &target);
@@ -267,8 +299,16 @@ fn what_comes_back_is_what_restic_itself_would_give_back() {
 fn dies_in_the_middle() {
     let given = |name: &str| std::env::var(name).unwrap();
     let (repository, source, target) = (given("REPOSITORY"), given("SOURCE"), given("TARGET"));
-    let dies_at = given("DIES_AT").parse().unwrap();
-    ours(Path::new(&repository), Path::new(&source), Path::new(&target), dies_at);
+    let death = Death {
+        at: given("DIES_AT").parse().unwrap(),
+        when: std::env::var_os("DIES_WHEN").map(PathBuf::from),
+    };
+    ours(
+        Path::new(&repository),
+        Path::new(&source),
+        Path::new(&target),
+        Some(death),
+    );
 }
 
 #[test]
@@ -276,30 +316,27 @@ fn a_restore_that_was_killed_goes_on_where_it_was() {
     let place = Place::new();
     let repository = place.repository("2");
     let whole = place.target("whole");
-    let (outcome, parts) = ours(&repository, &place.source, &whole, usize::MAX);
-    assert!(parts > 10, "{parts} parts are too few to die between them");
+    let (outcome, all) = ours(&repository, &place.source, &whole, None);
+    let (parts, bytes) = (all.parts.load(Ordering::SeqCst), all.bytes.load(Ordering::SeqCst));
     let target = place.target("killed");
-    // The first parts are folders; the last ones are read when almost everything is written.
-    for dies_at in [parts / 3, parts - 3, parts - 1] {
+    let large = target.join("large");
+    // The first parts are folders; before the last one almost everything is written.
+    for (at, when) in [(parts / 3, None), (parts - 1, Some(&large))] {
         let ended = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "depth::dies_in_the_middle"])
-            .envs([
-                ("REPOSITORY", repository.as_os_str()),
-                ("SOURCE", place.source.as_os_str()),
-            ])
-            .envs([
-                ("TARGET", target.as_os_str()),
-                ("DIES_AT", OsStr::new(&dies_at.to_string())),
-            ])
+            .env("REPOSITORY", &repository)
+            .env("SOURCE", &place.source)
+            .env("TARGET", &target)
+            .env("DIES_AT", at.to_string())
+            .envs(when.map(|file| ("DIES_WHEN", file)))
             .output()
             .unwrap();
         let signal = std::os::unix::process::ExitStatusExt::signal(&ended.status);
-        let said = String::from_utf8_lossy(&ended.stdout);
-        // A second attempt has less to read: it may come to its end before it dies.
-        assert!(signal == Some(9) || ended.status.success(), "{said}");
+        assert_eq!(signal, Some(9), "{}", String::from_utf8_lossy(&ended.stdout));
     }
-    let (again, read) = ours(&repository, &place.source, &target, usize::MAX);
+    let (again, left) = ours(&repository, &place.source, &target, None);
     assert_eq!(again, outcome);
-    assert!(read < parts, "everything was read again: {read} of {parts} parts");
+    let left = left.bytes.load(Ordering::SeqCst);
+    assert!(left + 2_000_000 < bytes, "{left} of {bytes} bytes were read again");
     same(&place.source, &target);
 }

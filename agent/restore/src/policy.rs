@@ -16,9 +16,9 @@ const RECORD_LEDGER: &str = "skykeep-record-ledger";
 pub(crate) fn all() -> Vec<Value> {
     vec![
         record_of_pods(),
-        record_binding(RECORD_PODS, true),
+        record_binding(RECORD_PODS, Some(ledger("Allow"))),
         record_of_ledger(),
-        record_binding(RECORD_LEDGER, false),
+        record_binding(RECORD_LEDGER, None),
         policy(),
         binding(),
         claim_policy(),
@@ -63,7 +63,7 @@ fn binding() -> Value {
         "metadata": {"name": POLICY},
         "spec": {
             "policyName": POLICY,
-            "paramRef": {"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": "Deny"},
+            "paramRef": ledger("Deny"),
         },
     })
 }
@@ -98,7 +98,7 @@ fn claim_binding() -> Value {
         "spec": {
             "policyName": CLAIM_POLICY,
             "validationActions": ["Deny"],
-            "paramRef": {"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": "Deny"},
+            "paramRef": ledger("Deny"),
         },
     })
 }
@@ -156,14 +156,22 @@ fn record(name: &str, mut spec: Value) -> Value {
     })
 }
 
-fn record_binding(name: &str, with_ledger: bool) -> Value {
-    let ledger = json!({"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": "Allow"});
+fn record_binding(name: &str, ledger: Option<Value>) -> Value {
+    let mut spec = json!({"policyName": name, "validationActions": ["Audit"]});
+    if let (Some(spec), Some(ledger)) = (spec.as_object_mut(), ledger) {
+        spec.insert("paramRef".into(), ledger);
+    }
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicyBinding",
         "metadata": {"name": name},
-        "spec": {"policyName": name, "validationActions": ["Audit"], "paramRef": with_ledger.then_some(ledger)},
+        "spec": spec,
     })
+}
+
+/// How a policy finds the ledger, and what happens when it is not there.
+fn ledger(not_found: &str) -> Value {
+    json!({"name": ledger::NAME, "namespace": ledger::NAMESPACE, "parameterNotFoundAction": not_found})
 }
 
 #[cfg(test)]
