@@ -1,6 +1,5 @@
 //! `lab`: the laboratory by command. `up` keeps it running for work by hand; `rehearse` proves a whole rebirth.
 
-mod backend;
 mod cis;
 mod hang;
 mod host;
@@ -18,7 +17,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{lab::Lab, places::Places};
+use crate::{lab::Lab, owner::Supplier, places::Places};
 
 #[derive(Parser)]
 struct Cli {
@@ -60,6 +59,9 @@ enum Command {
         /// The program under test
         #[arg(long)]
         skykeep: PathBuf,
+        /// The supplier of machines
+        #[arg(long, value_enum, default_value = "aws")]
+        cloud: Supplier,
     },
 }
 
@@ -85,9 +87,9 @@ async fn main() -> Result<()> {
             let places = Places::new(&skykeep, "hang")?;
             within_lab(&places, |lab, places| Box::pin(hang::run(lab, places))).await
         }
-        Command::Host { skykeep } => {
+        Command::Host { skykeep, cloud } => {
             let places = Places::new(&skykeep, "host")?;
-            within_lab(&places, |lab, places| Box::pin(host::run(lab, places))).await
+            within_lab(&places, |lab, places| Box::pin(host::run(lab, places, cloud))).await
         }
     }
 }
@@ -102,7 +104,7 @@ async fn within_lab(places: &Places, work: impl for<'a> FnOnce(&'a Lab, &'a Plac
         told = told_to_end() => told.and_then(|()| Err(anyhow::anyhow!("told to end, by a person or a budget"))),
     };
     if !matches!(ended, Ok(true)) {
-        for event in lab.cloud.events() {
+        for event in lab.events() {
             eprintln!("cloud: {event}");
         }
         keep_consoles(&lab, places);
@@ -124,7 +126,8 @@ async fn told_to_end() -> Result<()> {
 
 /// What the machines said, for whoever looks for the cause.
 fn keep_consoles(lab: &Lab, places: &Places) {
-    for (id, address, ..) in lab.cloud.instances() {
+    for machine in lab.instances() {
+        let (id, address) = (machine.id, machine.address);
         let file = places.work.join(format!("console-{address}.log"));
         // The cause of the failure matters more than this.
         let _ = std::fs::write(&file, lab.machines.console(&id));
@@ -134,7 +137,7 @@ fn keep_consoles(lab: &Lab, places: &Places) {
 
 async fn up(places: &Places) -> Result<()> {
     let lab = Lab::start(places).await?;
-    let folder = tokio::task::block_in_place(|| owner::make(&lab, places))?;
+    let folder = tokio::task::block_in_place(|| owner::make(&lab, places, Supplier::Aws))?;
     println!(
         "The laboratory runs. Owner's part: {} (passphrase: {})",
         folder.display(),

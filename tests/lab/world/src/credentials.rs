@@ -30,6 +30,8 @@ pub struct Credentials {
     pub github_token: String,
     /// Token that edits the zone.
     pub cloudflare_token: String,
+    /// Token of the project at Hetzner Cloud.
+    pub hcloud_token: String,
     /// Password of the restic repository.
     pub restic_password: String,
 }
@@ -53,6 +55,7 @@ impl Credentials {
             infisical_project_id: INFISICAL_PROJECT.to_owned(),
             github_token: format!("ghp_{}", derive("github token", ALNUM, 36)),
             cloudflare_token: derive("cloudflare token", ALNUM, 40),
+            hcloud_token: derive("hcloud token", ALNUM, 64),
             restic_password: derive("restic password", ALNUM, 32),
         }
     }

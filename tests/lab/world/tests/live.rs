@@ -21,6 +21,7 @@ async fn a_world_starts_answers_obeys_faults_and_ends() -> Result<()> {
         castle_repo_dir: tests.join("castle/site"),
         site_generator: tests.join("castle/site/generate"),
         upstream_aws: "127.0.0.1:9".parse()?,
+        upstream_hetzner: "127.0.0.1:9".parse()?,
         cache,
     };
     let world = World::start(config.clone()).await?;
