@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use skykeep_core::{castle::Aws, lock::Prices};
+use skykeep_core::{
+    castle::{Aws, Cloud, Hetzner},
+    lock::Prices,
+};
 
 use crate::Thing;
 
-/// What a kind of thing costs while it stands, in US dollars: orders of magnitude for the usual regions (machines: t3.large to
-/// m6i.xlarge), written down without a price list at hand, so that a person sees what is dear. What is not here is free.
-const COSTS: [(&str, &str); 4] = [
+/// What a kind of thing costs while it stands: orders of magnitude for the usual regions (machines: t3.large to m6i.xlarge; servers:
+/// cpx31 to ccx23), written down without a price list at hand, so that a person sees what is dear. What is not here is free.
+const COSTS: [(&str, &str); 5] = [
     ("instance", "about 0.08 to 0.25 $ an hour each"),
-    ("load-balancer", "about 0.02 to 0.03 $ an hour and its traffic"),
+    ("server", "about 0.02 to 0.06 EUR an hour each"),
+    ("load-balancer", "about 0.01 to 0.03 $ an hour and its traffic"),
     ("elastic-address", "0.005 $ an hour each"),
     ("volume", "about 0.08 to 0.10 $ a month for each GiB"),
 ];
@@ -36,16 +40,39 @@ pub fn summary(things: &[Thing]) -> String {
 
 /// What a castle takes that costs money by the hour: kind and number, in the words of the lock file's price list. Traffic, requests
 /// and what the owner's own applications order are not in it.
-pub fn needs(aws: &Aws) -> Vec<(String, u64)> {
+pub fn needs(cloud: &Cloud) -> Vec<(String, u64)> {
+    match cloud {
+        Cloud::Aws(aws) => at_aws(aws),
+        Cloud::Hetzner(hetzner) => at_hetzner(hetzner),
+    }
+}
+
+fn at_aws(aws: &Aws) -> Vec<(String, u64)> {
     let groups = [&aws.control_planes, &aws.workers];
     let machines = groups.map(|g| (g.instance_type.clone(), u64::from(g.count)));
     let disk = groups.iter().map(|g| u64::from(g.count) * u64::from(g.disk_gib)).sum();
     // Each machine has an address of its own; the entry has one in each zone.
     let entry = u64::try_from(aws.zones.len().min(crate::plan::ENTRY_ADDRESSES)).unwrap_or(0);
     let addresses = machines.iter().map(|(_, n)| n).sum::<u64>() + entry;
-    let mut all: Vec<(String, u64)> = Vec::new();
     let rest = [("disk-gib", disk), ("load-balancer", 1), ("public-address", addresses)];
-    for (kind, n) in machines.into_iter().chain(rest.map(|(kind, n)| (kind.to_owned(), n))) {
+    added(machines, &rest)
+}
+
+fn at_hetzner(hetzner: &Hetzner) -> Vec<(String, u64)> {
+    let groups = [&hetzner.control_planes, &hetzner.workers];
+    let machines = groups.map(|g| (g.server_type.clone(), u64::from(g.count)));
+    // The load balancer's address is in its price, a server's is not.
+    let addresses = machines.iter().map(|(_, n)| n).sum::<u64>();
+    added(machines, &[("load-balancer", 1), ("public-address", addresses)])
+}
+
+/// Machines and the rest, each kind once.
+fn added(machines: [(String, u64); 2], rest: &[(&str, u64)]) -> Vec<(String, u64)> {
+    let mut all: Vec<(String, u64)> = Vec::new();
+    for (kind, n) in machines
+        .into_iter()
+        .chain(rest.iter().map(|(kind, n)| ((*kind).to_owned(), *n)))
+    {
         match all.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, sum)) => *sum += n,
             None => all.push((kind, n)),
@@ -74,7 +101,7 @@ mod tests {
     #[test]
     fn what_a_castle_takes_is_counted_and_priced_and_what_has_no_price_is_named() {
         let castle = Castle::parse(include_str!("../../../tests/castle/castle.yaml")).unwrap();
-        let needs = needs(&castle.cloud.aws);
+        let needs = needs(&castle.cloud);
         let wanted = [
             ("t3.large", 5),
             ("disk-gib", 140),

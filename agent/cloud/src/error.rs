@@ -1,6 +1,8 @@
 use skykeep_aws::AwsError;
 use skykeep_core::{Explain, Explained, Trouble};
 
+use crate::HetznerError;
+
 /// What can go wrong at a cloud.
 #[derive(Debug)]
 pub enum CloudError {
@@ -10,6 +12,13 @@ pub enum CloudError {
         doing: String,
         /// Its answer.
         error: Box<AwsError>,
+    },
+    /// Hetzner said no, or nothing.
+    Hetzner {
+        /// What we were about, for people.
+        doing: String,
+        /// Its answer.
+        error: Box<HetznerError>,
     },
     /// A wait that ended badly.
     Wait(Trouble),
@@ -36,12 +45,18 @@ pub enum CloudError {
 }
 
 impl CloudError {
-    /// The error code of AWS, if it is one of AWS.
+    /// The supplier's error code, if it gave one.
     pub fn code(&self) -> Option<&str> {
         match self {
             CloudError::Aws { error, .. } => error.code(),
+            CloudError::Hetzner { error, .. } => error.code(),
             _ => None,
         }
+    }
+
+    /// Whether the same attempt at a node can't succeed any more, but the next one may.
+    pub fn uses_attempt_up(&self) -> bool {
+        matches!(self, CloudError::NodeDied { .. }) || self.code() == Some("IdempotentParameterMismatch")
     }
 }
 
@@ -49,6 +64,7 @@ impl Explain for CloudError {
     fn what(&self) -> String {
         match self {
             CloudError::Aws { doing, error } => format!("{doing} failed: {}", error.what()),
+            CloudError::Hetzner { doing, error } => format!("{doing} failed: {}", error.what()),
             CloudError::Wait(trouble) => trouble.explained().what,
             CloudError::NodeDied { name, id, .. } => format!("Node {name} ({id}) died"),
             CloudError::NoCapacity { name, zone, .. } => format!("There is no machine for node {name} in {zone} now"),
@@ -59,6 +75,7 @@ impl Explain for CloudError {
     fn why(&self) -> String {
         match self {
             CloudError::Aws { error, .. } => error.why(),
+            CloudError::Hetzner { error, .. } => error.why(),
             CloudError::Wait(trouble) => trouble.explained().why,
             CloudError::NodeDied { reason, .. } => reason.clone(),
             CloudError::NoCapacity { said, .. } => format!("the supplier says {}", said.join(", ")),
@@ -69,6 +86,7 @@ impl Explain for CloudError {
     fn remedy(&self) -> String {
         match self {
             CloudError::Aws { error, .. } => error.remedy(),
+            CloudError::Hetzner { error, .. } => error.remedy(),
             CloudError::Wait(trouble) => trouble.explained().remedy,
             CloudError::NodeDied { .. } => {
                 "Start again: the dead node is replaced. If it dies again, try another instance type or zone.".into()
@@ -83,6 +101,7 @@ impl Explain for CloudError {
     fn is_transient(&self) -> bool {
         match self {
             CloudError::Aws { error, .. } => error.is_transient(),
+            CloudError::Hetzner { error, .. } => error.is_transient(),
             CloudError::Wait(trouble) => trouble.is_transient(),
             CloudError::NodeDied { .. } | CloudError::NoCapacity { .. } | CloudError::Unfit(_) => false,
         }

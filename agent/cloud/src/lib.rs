@@ -8,15 +8,24 @@ mod aws;
 mod console;
 pub mod cost;
 mod error;
+mod hetzner;
 mod plan;
 mod types;
+mod wait;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
-use skykeep_core::{Deadline, Generation, Progress, castle::EntryPort};
+use skykeep_aws::Credentials;
+use skykeep_core::{
+    Deadline, Generation, Progress, Secret, Tags,
+    castle::{self, EntryPort, SecretRef},
+};
 
 pub use aws::AwsCloud;
 pub use error::CloudError;
+pub use hetzner::{HetznerCloud, HetznerError};
 pub use plan::{plan_nodes, subnet_of};
 pub use types::{Entry, Instance, Network, PlannedNode, Preflight, Role, Subnet, TargetGroup, Thing};
 
@@ -75,4 +84,32 @@ pub trait Cloud: Send + Sync {
 
     /// Removes everything that carries this generation's tags, and waits until it is gone.
     async fn destroy(&self, deadline: Deadline, progress: &Progress) -> Result<()>;
+}
+
+/// A client for one generation of a castle at the supplier that its castle file names. `secret` opens the references of that file.
+/// `resuming` says that another run of this generation may have created things seconds ago.
+pub fn connect<E>(
+    cloud: &castle::Cloud,
+    http: reqwest::Client,
+    secret: impl Fn(&SecretRef) -> Result<Secret, E>,
+    tags: Tags,
+    resuming: bool,
+) -> Result<Box<dyn Cloud>, E> {
+    Ok(match cloud {
+        castle::Cloud::Aws(aws) => {
+            let id = secret(&aws.access_key_id)?;
+            let id = id.expose_str().unwrap_or_default().trim().to_owned();
+            let key = secret(&aws.secret_access_key)?;
+            let credentials = match &aws.session_token {
+                Some(token) => Credentials::temporary(id, key, secret(token)?),
+                None => Credentials::new(id, key),
+            };
+            let cloud = AwsCloud::new(http, Arc::new(credentials), aws, tags, None);
+            Box::new(if resuming { cloud.resuming() } else { cloud })
+        }
+        castle::Cloud::Hetzner(hetzner) => {
+            let cloud = HetznerCloud::new(http, secret(&hetzner.token)?, hetzner, tags, None);
+            Box::new(if resuming { cloud.resuming() } else { cloud })
+        }
+    })
 }

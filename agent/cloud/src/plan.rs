@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use skykeep_core::castle::Aws;
+use skykeep_core::castle;
 
 use crate::{PlannedNode, Role};
 
@@ -22,22 +22,23 @@ pub fn subnet_of(vpc: Ipv4Net, zone_index: usize) -> Ipv4Net {
 }
 
 /// All nodes of the castle with their zones and addresses. The same castle file always gives the same plan.
-pub fn plan_nodes(aws: &Aws) -> Vec<PlannedNode> {
+pub fn plan_nodes(cloud: &castle::Cloud) -> Vec<PlannedNode> {
     let groups = [
-        (Role::ControlPlane, "cp", FIRST_CONTROL_PLANE, aws.control_planes.count),
-        (Role::Worker, "w", FIRST_WORKER, aws.workers.count),
+        (Role::ControlPlane, "cp", FIRST_CONTROL_PLANE, cloud.control_planes()),
+        (Role::Worker, "w", FIRST_WORKER, cloud.workers()),
     ];
-    let zones = aws.zones.len().max(1);
+    let zones = cloud.zones();
+    let many = zones.len().max(1);
     let mut nodes = Vec::new();
     for (role, short, first, count) in groups {
         for i in 0..usize::from(count) {
-            let zone = i % zones;
-            let host = first.saturating_add(u32::try_from(i / zones).unwrap_or(u32::MAX));
-            let network = subnet_of(aws.vpc_cidr, zone).network();
+            let zone = i % many;
+            let host = first.saturating_add(u32::try_from(i / many).unwrap_or(u32::MAX));
+            let network = subnet_of(cloud.range(), zone).network();
             nodes.push(PlannedNode {
                 name: format!("{short}{}", i + 1),
                 role,
-                zone: aws.zones.get(zone).cloned().unwrap_or_default(),
+                zone: zones.get(zone).cloned().unwrap_or_default(),
                 private_ip: Ipv4Addr::from(u32::from(network).saturating_add(host)),
             });
         }
@@ -48,14 +49,16 @@ pub fn plan_nodes(aws: &Aws) -> Vec<PlannedNode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skykeep_core::castle::Castle;
+    use skykeep_core::castle::{Castle, Cloud};
 
-    fn aws(cps: u8, workers: u8) -> Aws {
+    fn aws(cps: u8, workers: u8) -> Cloud {
         let example = Castle::parse(include_str!("../../../tests/castle/castle.yaml")).unwrap();
-        let mut aws = example.cloud.aws;
-        aws.control_planes.count = cps;
-        aws.workers.count = workers;
-        aws
+        let mut cloud = example.cloud;
+        if let Cloud::Aws(aws) = &mut cloud {
+            aws.control_planes.count = cps;
+            aws.workers.count = workers;
+        }
+        cloud
     }
 
     #[test]

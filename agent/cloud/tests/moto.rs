@@ -9,7 +9,7 @@ use skykeep_aws::Credentials;
 use skykeep_cloud::{AwsCloud, Cloud, plan_nodes};
 use skykeep_core::{
     Deadline, Generation, Progress, Secret, Tags,
-    castle::{Aws, Castle, EntryPort},
+    castle::{self, Aws, Castle, EntryPort},
     http::Trust,
 };
 
@@ -17,9 +17,12 @@ use skykeep_core::{
 #[ignore = "needs moto_server: tests/moto.sh"]
 async fn a_castle_is_built_and_destroyed_at_moto() {
     let example = Castle::parse(include_str!("../../../tests/castle/castle.yaml")).unwrap();
+    let castle::Cloud::Aws(aws) = example.cloud else {
+        panic!("the example is at AWS")
+    };
     let aws = Aws {
         image: std::env::var("MOTO_IMAGE").unwrap(),
-        ..example.cloud.aws
+        ..aws
     };
     let tls = Trust::public().tls().unwrap();
     let http = reqwest::Client::builder()
@@ -57,7 +60,7 @@ async fn a_castle_is_built_and_destroyed_at_moto() {
     let entry = cloud.entry(&network, &ports, &progress).await.unwrap();
     assert_eq!(entry.addresses.len(), 3);
     let mut nodes = Vec::new();
-    for node in plan_nodes(&aws) {
+    for node in plan_nodes(&castle::Cloud::Aws(aws)) {
         let instance = cloud.node(&network, &node, b"#!/bin/sh\n", 1, &progress).await.unwrap();
         assert_eq!(instance.private_ip, node.private_ip);
         nodes.push(instance);

@@ -14,10 +14,13 @@ pub const DAEMON_SET: &str = "kube-flannel";
 
 /// The objects of the pod network and of kube-proxy.
 pub fn objects(castle: &Castle, lock: &Lock) -> Result<Vec<DynamicObject>, ClusterError> {
+    let range = castle.cloud.range();
+    let gateway = range.hosts().next().unwrap_or(range.network());
     let fill = |text: &str| -> Result<String, ClusterError> {
         Ok(text
             .replace("{flannel}", &lock.image("ghcr.io/flannel-io/flannel")?.pinned())
             .replace("{kube-proxy}", &lock.image("registry.k8s.io/kube-proxy")?.pinned())
+            .replace("{gateway}", &gateway.to_string())
             .replace("{podCidr}", &castle.cluster.pod_cidr.to_string())
             .replace("{apiName}", API_NAME)
             .replace("{apiPort}", &API_PORT.to_string()))
@@ -50,6 +53,7 @@ mod tests {
         assert_eq!(text.matches("\"image\":").count(), 2);
         assert_eq!(text.matches("@sha256:cccc").count(), 2);
         assert!(text.contains("10.244.0.0/16"));
+        assert!(text.contains("--iface-can-reach=10.42.0.1"));
         for name in ["{flannel}", "{podCidr}", "{apiName}", "{apiPort}", "{kube-proxy}"] {
             assert!(!text.contains(name), "{name}");
         }

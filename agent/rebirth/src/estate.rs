@@ -12,7 +12,7 @@ use std::{
 
 use kube::Client;
 use skykeep_aws::{Credentials, S3};
-use skykeep_cloud::{AwsCloud, Cloud, Entry, Instance, Network};
+use skykeep_cloud::{Cloud, Entry, Instance, Network};
 use skykeep_cluster::{Pki, api::Addresses, pki::AdminIdentity};
 use skykeep_core::{
     Deadline, Explained, Generation, Secret, Tags, Trouble,
@@ -180,22 +180,12 @@ impl Estate {
 
     /// A client for the cloud, for one generation.
     pub fn cloud_for(&self, generation: Generation, resuming: bool) -> Result<Box<dyn Cloud>, Trouble> {
-        let aws = &self.castle.cloud.aws;
-        let mut credentials = credentials(&self.secrets, &aws.access_key_id, &aws.secret_access_key)?;
-        if let Some(token) = &aws.session_token {
-            let token = self.secrets.get(token)?.duplicate();
-            credentials = Arc::new(Credentials::temporary(
-                credentials.access_key_id.clone(),
-                credentials.secret.duplicate(),
-                token,
-            ));
-        }
         let tags = Tags {
             castle: self.castle.name.clone(),
             generation,
         };
-        let cloud = AwsCloud::new(self.http.clone(), credentials, aws, tags, None);
-        Ok(Box::new(if resuming { cloud.resuming() } else { cloud }))
+        let secret = |reference: &SecretRef| Ok(self.secrets.get(reference)?.duplicate());
+        skykeep_cloud::connect(&self.castle.cloud, self.http.clone(), secret, tags, resuming)
     }
 
     /// A person wants the lease from whoever holds it, and has typed the castle's name to say so.
@@ -246,7 +236,7 @@ impl Estate {
             skykeep_cloud::Role::ControlPlane => skykeep_cluster::Role::ControlPlane,
             skykeep_cloud::Role::Worker => skykeep_cluster::Role::Worker,
         };
-        skykeep_cloud::plan_nodes(&self.castle.cloud.aws)
+        skykeep_cloud::plan_nodes(&self.castle.cloud)
             .into_iter()
             .map(|n| skykeep_cluster::PlannedNode {
                 role: role(n.role),

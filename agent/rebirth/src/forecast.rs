@@ -64,10 +64,10 @@ pub struct Cost {
 
 /// Looks ahead. Reads the reports of earlier rebirths; changes nothing.
 pub async fn forecast(estate: &Estate) -> Result<Forecast, Trouble> {
-    let (castle, aws) = (&estate.castle, &estate.castle.cloud.aws);
+    let castle = &estate.castle;
     let outline = crate::graph(castle)?.outline();
     let earlier = records::whole_rebirths(estate, RUNS).await?;
-    let needs = cost::needs(aws);
+    let needs = cost::needs(&castle.cloud);
     let cost = estate.lock.prices.as_ref().map(|prices| {
         let (micros_per_hour, without) = cost::hourly(&needs, prices);
         Cost {
@@ -79,7 +79,7 @@ pub async fn forecast(estate: &Estate) -> Result<Forecast, Trouble> {
     });
     Ok(Forecast {
         castle: castle.name.clone(),
-        region: aws.region.clone(),
+        region: castle.cloud.place().to_owned(),
         steps: planned(&outline),
         needs,
         cost,

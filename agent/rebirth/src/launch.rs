@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::future::try_join_all;
 use skykeep_aws::{Condition, Put};
-use skykeep_cloud::{CloudError, Instance, PlannedNode};
+use skykeep_cloud::{Instance, PlannedNode};
 use skykeep_cluster::{cry::mark, plan::Blueprint, seal, seal::NodeId, user_data::user_data};
 use skykeep_core::{Explain, Explained, Progress, Trouble};
 
@@ -64,9 +64,7 @@ pub(crate) async fn node(estate: &Estate, node: &PlannedNode, progress: &Progres
             Err(error) => error,
         };
         tries += 1;
-        let used_up =
-            matches!(error, CloudError::NodeDied { .. }) || error.code() == Some("IdempotentParameterMismatch");
-        if !used_up || tries >= TRIES {
+        if !error.uses_attempt_up() || tries >= TRIES {
             return Err(error.into());
         }
         progress.note(format!(
@@ -80,7 +78,7 @@ pub(crate) async fn node(estate: &Estate, node: &PlannedNode, progress: &Progres
 
 /// Launches a node again that came to its end after its launch.
 pub(crate) async fn replacement(estate: &Estate, name: &str, progress: &Progress) -> Result<Instance, Trouble> {
-    let nodes = skykeep_cloud::plan_nodes(&estate.castle.cloud.aws);
+    let nodes = skykeep_cloud::plan_nodes(&estate.castle.cloud);
     let planned = nodes.iter().find(|node| node.name == name);
     let planned = planned.ok_or(crate::RebirthError::NotThere("the planned node"))?;
     let (attempt, _) = prepared(estate, name)?;

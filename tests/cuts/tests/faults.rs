@@ -12,7 +12,7 @@ use skykeep_aws::{Condition, Credentials, S3};
 use skykeep_cloud::{AwsCloud, Cloud};
 use skykeep_core::{
     Deadline, Generation, Progress, Secret, Tags, Trouble,
-    castle::{Infisical, SecretRef},
+    castle::{Cloud as Site, Infisical, SecretRef},
     http::Trust,
 };
 use skykeep_rebirth::engine::{Graph, Step};
@@ -85,7 +85,9 @@ impl Client {
                     castle: "rossi".into(),
                     generation: Generation::new(1, 2),
                 };
-                let aws = castle().unwrap().cloud.aws;
+                let Site::Aws(aws) = castle().unwrap().cloud else {
+                    panic!("the example is at AWS")
+                };
                 let cloud = AwsCloud::new(self.http.clone(), credentials(), &aws, tags, None);
                 format!("{:?}", cloud.preflight(&Progress::silent()).await?)
             }

@@ -9,10 +9,9 @@ use skykeep_core::{Deadline, Progress, deadline};
 use super::{
     AwsCloud,
     addresses::Address,
-    call::wait,
     xml::{Done, elb_page},
 };
-use crate::{CloudError, Network, Result, TargetGroup};
+use crate::{CloudError, Network, Result, TargetGroup, wait::wait};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Balancer {

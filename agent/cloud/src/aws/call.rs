@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use serde::de::DeserializeOwned;
 use skykeep_aws::{AwsError, Params, Service};
-use skykeep_core::{Deadline, Explain, Progress, deadline};
+use skykeep_core::Progress;
 use tokio::time::Instant;
 
 use super::{AwsCloud, CONSISTENCY, xml::Page};
@@ -185,23 +185,6 @@ fn unanswered(error: &CloudError) -> bool {
             AwsError::Unsigned { .. } => false,
         }
     )
-}
-
-/// Looks until it is there. Unlike [`deadline::poll`], a lasting error comes out as what it is.
-pub(super) async fn wait<T, F, Fut>(what: &str, until: Deadline, every: Duration, look: F) -> Result<T>
-where
-    F: Fn() -> Fut,
-    Fut: Future<Output = Result<deadline::Look<T>>>,
-{
-    let found = deadline::poll(what, until, every, || async {
-        match look().await {
-            Ok(deadline::Look::Ready(found)) => Ok(deadline::Look::Ready(Ok(found))),
-            Ok(deadline::Look::NotYet(seen)) => Ok(deadline::Look::NotYet(seen)),
-            Err(error) if error.is_transient() => Err(error.into()),
-            Err(error) => Ok(deadline::Look::Ready(Err(error))),
-        }
-    });
-    found.await?
 }
 
 fn nothing(what: &str) -> CloudError {

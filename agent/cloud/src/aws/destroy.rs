@@ -6,8 +6,8 @@ use std::time::Duration;
 use skykeep_core::{Deadline, Explained, Progress, Trouble, deadline::Look};
 use tokio::time::Instant;
 
-use super::{AwsCloud, call::wait};
-use crate::{CloudError, Result, cost::summary};
+use super::AwsCloud;
+use crate::{CloudError, Result, cost::summary, wait::wait};
 
 const PAUSE: Duration = Duration::from_secs(3);
 /// How long the list of what is left may take once the deadline has passed.

@@ -9,12 +9,11 @@ use skykeep_core::{Deadline, Explained, Progress, deadline};
 
 use super::{
     AwsCloud,
-    call::wait,
     image::Image,
     tagging::Filters,
     xml::{Done, Items, Tag, ec2_page, tag},
 };
-use crate::{CloudError, Instance, Network, PlannedNode, Result, Role};
+use crate::{CloudError, Instance, Network, PlannedNode, Result, Role, wait::wait};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Machine {

@@ -8,10 +8,9 @@ use skykeep_core::{Deadline, Explained, Progress, castle::EntryPort, deadline};
 
 use super::{
     AwsCloud,
-    call::wait,
     xml::{Done, Members, elb_page},
 };
-use crate::{CloudError, Entry, Instance, Network, Result, TargetGroup};
+use crate::{CloudError, Entry, Instance, Network, Result, TargetGroup, wait::wait};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Found {

@@ -8,10 +8,9 @@ use skykeep_core::{Deadline, Progress, deadline};
 
 use super::{
     AwsCloud,
-    call::wait,
     xml::{Done, Items, Tag, ec2_page, tag},
 };
-use crate::Result;
+use crate::{Result, wait::wait};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Vpc {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lab_ec2::{Config, Credential, Delays, Fault};
 use skykeep_aws::Credentials;
-use skykeep_cloud::{Cloud, CloudError, plan_nodes};
+use skykeep_cloud::{Cloud, CloudError};
 use skykeep_core::{Deadline, Explain, Progress, Secret};
 
 use crate::stage::*;
@@ -159,7 +159,7 @@ async fn another_laptop_takes_the_first_ones_access_over() {
         .network(&["198.51.100.9/32".parse().unwrap()], &PORTS, &progress)
         .await
         .unwrap();
-    let node = plan_nodes(&stage.aws).remove(0);
+    let node = stage.plan().remove(0);
     let node = cloud.node(&network, &node, b"a", 1, &progress).await.unwrap();
     cloud.nodes_running(&[node], soon(), &progress).await.unwrap();
     let text = format!("{:?}", stage.backend.memory().firewall);
@@ -196,7 +196,7 @@ async fn a_dead_node_is_replaced_at_the_same_address() {
     let cloud = stage.cloud(SECRET);
     let progress = Progress::silent();
     let network = cloud.network(&[], &PORTS, &progress).await.unwrap();
-    let node = plan_nodes(&stage.aws).remove(0);
+    let node = stage.plan().remove(0);
     stage.backend.memory().fail_launch = Some("Server.InternalError: the host broke".into());
     let first = cloud.node(&network, &node, b"a", 1, &progress).await.unwrap();
     let error = cloud
@@ -259,7 +259,7 @@ async fn what_a_node_printed_is_read_while_it_lives_and_after_its_end() {
     let progress = Progress::silent();
     let network = cloud.network(&[], &PORTS, &progress).await.unwrap();
     let mut nodes = Vec::new();
-    for node in plan_nodes(&stage.aws).into_iter().filter(|n| n.name.ends_with('1')) {
+    for node in stage.plan().into_iter().filter(|n| n.name.ends_with('1')) {
         nodes.push(cloud.node(&network, &node, b"a", 1, &progress).await.unwrap());
     }
     let nodes = cloud.nodes_running(&nodes, soon(), &progress).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lab_ec2::{Config, Credential, Fault, Quotas};
-use skykeep_cloud::{Cloud, CloudError, plan_nodes};
+use skykeep_cloud::{Cloud, CloudError};
 use skykeep_core::{Explain, Progress};
 
 use crate::stage::*;
@@ -139,7 +139,7 @@ async fn the_image_may_be_named_by_an_ssm_parameter() {
     let progress = Progress::silent();
     let network = cloud.network(&[], &PORTS, &progress).await.unwrap();
     cloud
-        .node(&network, &plan_nodes(&stage.aws)[0], b"a", 1, &progress)
+        .node(&network, &stage.plan()[0], b"a", 1, &progress)
         .await
         .unwrap();
     let asked = stage

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use lab_ec2::{Cloud as Double, Config, Credential, MemoryBackend};
 use skykeep_aws::Credentials;
-use skykeep_cloud::{AwsCloud, Cloud, CloudError, plan_nodes};
+use skykeep_cloud::{AwsCloud, Cloud, CloudError, PlannedNode, plan_nodes};
 use skykeep_core::{
     Deadline, Generation, Progress, Secret, Tags,
-    castle::{Aws, Castle, EntryPort},
+    castle::{self, Aws, Castle, EntryPort},
     http::Trust,
 };
 
@@ -34,9 +34,12 @@ pub struct Stage {
 /// The example castle's cloud, with the one image that the double has.
 pub fn castle() -> Aws {
     let example = Castle::parse(include_str!("../../../../tests/castle/castle.yaml")).unwrap();
+    let castle::Cloud::Aws(aws) = example.cloud else {
+        panic!("the example is at AWS")
+    };
     Aws {
         image: lab_ec2::IMAGE.into(),
-        ..example.cloud.aws
+        ..aws
     }
 }
 
@@ -88,6 +91,11 @@ impl Stage {
         AwsCloud::new(http, Arc::new(credentials), &self.aws, tags, Some(self.url.clone()))
     }
 
+    /// The castle's nodes.
+    pub fn plan(&self) -> Vec<PlannedNode> {
+        plan_nodes(&castle::Cloud::Aws(self.aws.clone()))
+    }
+
     /// Everything from nothing to registered nodes.
     pub async fn build(&self, cloud: &AwsCloud) -> Result<skykeep_cloud::Entry, CloudError> {
         let progress = Progress::silent();
@@ -96,7 +104,7 @@ impl Stage {
             .await?;
         let entry = cloud.entry(&network, &PORTS, &progress).await?;
         let mut nodes = Vec::new();
-        for node in plan_nodes(&self.aws) {
+        for node in self.plan() {
             let user_data = format!("#cloud-config\n# {}\n", node.name);
             nodes.push(cloud.node(&network, &node, user_data.as_bytes(), 1, &progress).await?);
         }

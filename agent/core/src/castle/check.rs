@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv4Net;
 
-use super::{Backup, Castle, SecretRef};
+use super::{Aws, Backup, Castle, Cloud, Hetzner, SecretRef};
 use crate::explain::Explained;
 
 /// Checks everything that needs more than one field, or a range.
@@ -71,14 +71,16 @@ fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
 }
 
 fn networks(castle: &Castle) -> Result<(), Explained> {
-    let vpc = castle.cloud.aws.vpc_cidr;
+    let vpc = castle.cloud.range();
+    let vpc_field = castle.cloud.field(castle.cloud.words().0);
     let pods = castle.cluster.pod_cidr;
     let services = castle.cluster.service_cidr;
-    for (field, net) in [
-        ("cloud.aws.vpcCidr", vpc),
+    let nets = [
+        (vpc_field.as_str(), vpc),
         ("cluster.podCidr", pods),
         ("cluster.serviceCidr", services),
-    ] {
+    ];
+    for (field, net) in nets {
         ensure(
             net.trunc() == net,
             field,
@@ -88,7 +90,7 @@ fn networks(castle: &Castle) -> Result<(), Explained> {
     }
     ensure(
         (16..=20).contains(&vpc.prefix_len()),
-        "cloud.aws.vpcCidr",
+        &vpc_field,
         format!("{vpc} is a /{}", vpc.prefix_len()),
         "Use a network of /16 to /20: each zone gets a 1/16 of it.",
     )?;
@@ -98,11 +100,6 @@ fn networks(castle: &Castle) -> Result<(), Explained> {
         format!("{pods} is too small for a /24 on each node"),
         "Use a /20 or larger, for example 10.244.0.0/16.",
     )?;
-    let nets = [
-        ("cloud.aws.vpcCidr", vpc),
-        ("cluster.podCidr", pods),
-        ("cluster.serviceCidr", services),
-    ];
     for (i, (field_a, a)) in nets.iter().enumerate() {
         for (field_b, b) in nets.iter().skip(i + 1) {
             ensure(
@@ -117,56 +114,87 @@ fn networks(castle: &Castle) -> Result<(), Explained> {
 }
 
 fn nodes(castle: &Castle) -> Result<(), Explained> {
-    let aws = &castle.cloud.aws;
+    let cloud = &castle.cloud;
     ensure(
-        matches!(aws.control_planes.count, 1 | 3 | 5),
-        "cloud.aws.controlPlanes.count",
-        format!("{} control planes can't keep a quorum well", aws.control_planes.count),
+        matches!(cloud.control_planes(), 1 | 3 | 5),
+        &cloud.field("controlPlanes.count"),
+        format!("{} control planes can't keep a quorum well", cloud.control_planes()),
         "Use 3 (or 1, or 5).",
     )?;
     ensure(
-        (1..=50).contains(&aws.workers.count),
-        "cloud.aws.workers.count",
-        format!("{} workers are outside 1 to 50", aws.workers.count),
+        (1..=50).contains(&cloud.workers()),
+        &cloud.field("workers.count"),
+        format!("{} workers are outside 1 to 50", cloud.workers()),
         "Use at least one worker: applications do not run on control planes.",
     )?;
+    let (zones, word) = (cloud.zones(), cloud.words().1);
     ensure(
-        (1..=6).contains(&aws.zones.len()),
-        "cloud.aws.zones",
-        format!("{} zones are listed", aws.zones.len()),
-        "List one to six availability zones, three for three control planes.",
+        (1..=6).contains(&zones.len()),
+        &cloud.field(word),
+        format!("{} {word} are listed", zones.len()),
+        format!("List one to six {word}, three for three control planes."),
     )?;
-    let distinct: BTreeSet<_> = aws.zones.iter().collect();
+    let distinct: BTreeSet<_> = zones.iter().collect();
     ensure(
-        distinct.len() == aws.zones.len(),
-        "cloud.aws.zones",
-        "a zone is listed twice",
-        "List each zone once.",
+        distinct.len() == zones.len(),
+        &cloud.field(word),
+        "one is listed twice",
+        "List each once.",
     )?;
+    for (group, types) in ["controlPlanes", "workers"].into_iter().zip(cloud.types()) {
+        let all: BTreeSet<_> = types.iter().collect();
+        ensure(
+            all.len() == types.len(),
+            &cloud.field(&format!("{group}.alternatives")),
+            "a machine type is listed twice",
+            "List each type once, the one you like best before the `alternatives`.",
+        )?;
+    }
+    match cloud {
+        Cloud::Aws(aws) => at_aws(aws),
+        Cloud::Hetzner(hetzner) => at_hetzner(hetzner),
+    }
+}
+
+fn at_aws(aws: &Aws) -> Result<(), Explained> {
     ensure(
         aws.image.starts_with("ami-") || aws.image.starts_with("ssm:/"),
         "cloud.aws.image",
         "it is no image id",
         "Use the `ami-...` of a stock Debian 12 image in your region, or `ssm:/aws/service/debian/release/12/latest/amd64`.",
     )?;
-    for (field, group) in [
-        ("cloud.aws.controlPlanes.alternatives", &aws.control_planes),
-        ("cloud.aws.workers.alternatives", &aws.workers),
-    ] {
-        let all: BTreeSet<_> = group.types().collect();
-        ensure(
-            all.len() == group.types().count(),
-            field,
-            "an instance type is listed twice",
-            "List each type once, the one you like best in `instanceType`.",
-        )?;
-    }
     let role = aws.assume_role.as_deref().unwrap_or("arn:aws:iam::1:role/x");
     ensure(
         role.starts_with("arn:aws") && role.contains(":iam::") && role.contains(":role/"),
         "cloud.aws.assumeRole",
         "it is no ARN of a role",
         "Write `arn:aws:iam::<account>:role/<name>`, as IAM shows it.",
+    )
+}
+
+fn at_hetzner(hetzner: &Hetzner) -> Result<(), Explained> {
+    let mut names = vec![
+        ("networkZone", &hetzner.network_zone),
+        ("loadBalancerType", &hetzner.load_balancer_type),
+    ];
+    names.extend(hetzner.locations.iter().map(|name| ("locations", name)));
+    for group in [&hetzner.control_planes, &hetzner.workers] {
+        names.push(("serverType", &group.server_type));
+        names.extend(group.alternatives.iter().map(|name| ("alternatives", name)));
+    }
+    for (field, name) in names {
+        ensure(
+            is_label(name, 40),
+            &format!("cloud.hetzner.{field}"),
+            format!("`{name}` is no name that Hetzner gives"),
+            "Hetzner's names are small letters, digits and hyphens: `eu-central`, `fsn1`, `cpx31`, `lb11`.",
+        )?;
+    }
+    ensure(
+        hetzner.image == "debian-12",
+        "cloud.hetzner.image",
+        format!("`{}` was never tried", hetzner.image),
+        "Use `debian-12`, Hetzner's stock image.",
     )
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod cidr;
+mod cloud;
 mod postgres;
 mod types;
 
@@ -41,11 +42,7 @@ impl Castle {
             refs.extend([copy.access_key_id.clone(), copy.secret_access_key.clone()]);
         }
         refs.extend([self.state.access_key_id.clone(), self.state.secret_access_key.clone()]);
-        refs.extend([
-            self.cloud.aws.access_key_id.clone(),
-            self.cloud.aws.secret_access_key.clone(),
-        ]);
-        refs.extend(self.cloud.aws.session_token.clone());
+        refs.extend(self.cloud.secret_refs());
         refs.push(self.gitops.token.clone());
         for secret in &self.before_flux.secrets {
             refs.extend(secret.data.values().cloned());
@@ -69,13 +66,6 @@ impl Castle {
     }
 }
 
-impl NodeGroup {
-    /// The instance types in the order in which they are tried.
-    pub fn types(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.instance_type.as_str()).chain(self.alternatives.iter().map(String::as_str))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,7 +75,7 @@ mod tests {
     #[test]
     fn the_example_castle_is_read() {
         let castle = Castle::parse(GOOD).unwrap();
-        assert_eq!(castle.cloud.aws.control_planes.count, 3);
+        assert_eq!((castle.cloud.supplier(), castle.cloud.control_planes()), ("aws", 3));
         assert!(
             castle
                 .secret_refs()
@@ -123,7 +113,7 @@ mod tests {
         let with = |from: &str, to: &str| Castle::parse(&GOOD.replace(from, to));
         let group = "controlPlanes: {count: 3, instanceType: t3.large";
         let castle = with(group, &format!("{group}, alternatives: [t3a.large, m6i.large]")).unwrap();
-        let types: Vec<_> = castle.cloud.aws.control_planes.types().collect();
+        let [types, _] = castle.cloud.types();
         assert_eq!(types, ["t3.large", "t3a.large", "m6i.large"]);
         let twice = with(group, &format!("{group}, alternatives: [t3.large]")).unwrap_err();
         assert!(twice.why.contains("twice"), "{twice}");
@@ -144,6 +134,43 @@ mod tests {
             .is_ok()
         );
         assert!(with("image: ami-0a1b2c3d4e5f60718", &format!("{role}castle")).is_err());
+    }
+
+    /// The example castle, its cloud exchanged for another supplier's.
+    fn elsewhere(cloud: &str) -> Result<Castle, Explained> {
+        let (head, rest) = GOOD.split_once("cloud:\n").unwrap();
+        let (_, tail) = rest.split_once("cluster:\n").unwrap();
+        Castle::parse(&format!("{head}cloud:\n{cloud}cluster:\n{tail}"))
+    }
+
+    const HETZNER: &str = include_str!("../../../../tests/castle/hetzner.yaml");
+
+    #[test]
+    fn another_supplier_is_another_word_and_its_own_fields() {
+        let castle = elsewhere(HETZNER).unwrap();
+        let cloud = &castle.cloud;
+        assert_eq!((cloud.supplier(), cloud.place()), ("hetzner", "eu-central"));
+        assert_eq!((cloud.control_planes(), cloud.workers()), (3, 2));
+        assert_eq!(cloud.zones(), ["fsn1", "nbg1", "hel1"]);
+        assert!(
+            castle
+                .secret_refs()
+                .contains(&SecretRef::Infisical("HCLOUD_TOKEN".into()))
+        );
+
+        let with = |from: &str, to: &str| elsewhere(&HETZNER.replace(from, to)).unwrap_err();
+        insta::assert_snapshot!(with("[fsn1, nbg1, hel1]", "[fsn1, nbg1, fsn1]"));
+        insta::assert_snapshot!(with("10.42.0.0/16", "10.42.0.0/24"));
+        insta::assert_snapshot!(with("debian-12", "ubuntu-24.04"));
+        insta::assert_snapshot!(with("eu-central", "EU Central"));
+    }
+
+    #[test]
+    fn a_castle_stands_at_exactly_one_supplier() {
+        let (_, aws) = GOOD.split_once("cloud:\n").unwrap();
+        let (aws, _) = aws.split_once("cluster:\n").unwrap();
+        insta::assert_snapshot!(elsewhere(&format!("{aws}{HETZNER}")).unwrap_err());
+        insta::assert_snapshot!(elsewhere(&HETZNER.replace("  hetzner:", "  hetzner_:")).unwrap_err());
     }
 
     #[test]

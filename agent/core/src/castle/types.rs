@@ -239,12 +239,14 @@ pub struct State {
     pub secret_access_key: SecretRef,
 }
 
-/// The cloud supplier.
+/// The cloud supplier: exactly one.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Cloud {
+#[serde(rename_all = "camelCase")]
+pub enum Cloud {
     /// Amazon Web Services.
-    pub aws: Aws,
+    Aws(Aws),
+    /// Hetzner Cloud.
+    Hetzner(Hetzner),
 }
 
 /// A castle on AWS.
@@ -291,6 +293,43 @@ pub struct NodeGroup {
     /// Root disk, GiB.
     #[serde(rename = "diskGiB")]
     pub disk_gib: u32,
+}
+
+/// A castle at Hetzner Cloud.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hetzner {
+    /// API token of the project, with read and write permission.
+    pub token: SecretRef,
+    /// Network zone that all locations lie in, for example `eu-central`.
+    pub network_zone: String,
+    /// Locations, for example `[fsn1, nbg1, hel1]`, three for three control planes. The load balancer stands in the first.
+    pub locations: Vec<String>,
+    /// The castle's own network; /16 to /20.
+    #[schemars(with = "String")]
+    #[serde(deserialize_with = "cidr::read")]
+    pub network_cidr: Ipv4Net,
+    /// Name of Hetzner's stock Debian 12 image: `debian-12`.
+    pub image: String,
+    /// Control-plane nodes.
+    pub control_planes: ServerGroup,
+    /// Worker nodes.
+    pub workers: ServerGroup,
+    /// Type of the load balancer, for example `lb11`.
+    pub load_balancer_type: String,
+}
+
+/// A group of equal nodes at Hetzner Cloud. The disk belongs to the type.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServerGroup {
+    /// How many.
+    pub count: u8,
+    /// Server type, for example `cpx31`.
+    pub server_type: String,
+    /// Types to take, in this order, when Hetzner has no server of `serverType` left in a location.
+    #[serde(default)]
+    pub alternatives: Vec<String>,
 }
 
 /// The Kubernetes cluster.

@@ -119,7 +119,11 @@ impl Lint<'_> {
         let Some(castle) = self.castle() else {
             return;
         };
-        let nodes = u64::from(castle.cloud.aws.workers.count);
+        let nodes = u64::from(castle.cloud.workers());
+        let remedy = format!(
+            "Lower it, or raise `{}` in castle.yaml.",
+            castle.cloud.field("workers.count")
+        );
         let number = |v: &Value| v.as_u64().or_else(|| v.as_str()?.parse().ok());
         let mut many = Vec::new();
         let anti = "/spec/template/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution";
@@ -150,11 +154,7 @@ impl Lint<'_> {
                 document.name()
             );
             let place = self.at(document, pointer);
-            self.say(Finding::risk(
-                place,
-                what,
-                "Lower it, or raise `cloud.aws.workers.count` in castle.yaml.",
-            ));
+            self.say(Finding::risk(place, what, remedy.clone()));
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn steps(castle: &Castle, checks: &[String]) -> Vec<Step<Estate>> {
             plans,
         ),
     ];
-    let nodes = skykeep_cloud::plan_nodes(&castle.cloud.aws);
+    let nodes = skykeep_cloud::plan_nodes(&castle.cloud);
     let ids: Vec<String> = nodes.iter().map(|n| format!("node.{}", n.name)).collect();
     for (i, (node, id)) in nodes.iter().zip(&ids).enumerate() {
         let title = format!("machine {} at {} in {}", node.name, node.private_ip, node.zone);
@@ -111,7 +111,7 @@ async fn plans(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 }
 
 async fn machine(estate: Arc<Estate>, progress: Progress, index: usize) -> Result<String, Trouble> {
-    let nodes = skykeep_cloud::plan_nodes(&estate.castle.cloud.aws);
+    let nodes = skykeep_cloud::plan_nodes(&estate.castle.cloud);
     let node = nodes
         .get(index)
         .ok_or(crate::RebirthError::NotThere("the planned node"))?;

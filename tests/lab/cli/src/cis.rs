@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::{inspect::Machine, lab::Lab, verdicts::Verdicts};
+use crate::{
+    lab::{Lab, Machine},
+    verdicts::Verdicts,
+};
 
 enum Check {
     /// A flag of a process must be one of these.

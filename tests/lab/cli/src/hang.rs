@@ -9,7 +9,7 @@ use crate::{host, inspect, lab::Lab, owner, places::Places, rehearse::page, verd
 /// A control plane and a worker hang from the moment they are switched on: the same run ends them and makes them anew.
 pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
     let mut verdicts = Verdicts::new();
-    let folder = tokio::task::block_in_place(|| owner::make(lab, places))?;
+    let folder = tokio::task::block_in_place(|| owner::make(lab, places, owner::Supplier::Aws))?;
     // Where castle.yaml's plan puts cp2 and w1.
     for address in ["10.42.16.10", "10.42.0.20"] {
         lab.machines.hang_next(address.parse()?);
@@ -19,7 +19,7 @@ pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
     let calls = lab.cloud.calls();
     let ends = |c: &&lab_ec2::Call| c.action == "TerminateInstances" && c.result == "ok";
     let ended = calls.iter().filter(ends).count();
-    let now = inspect::machines(lab).len();
+    let now = lab.instances().len();
     verdicts.must(
         code == Some(0) && ended == 2 && now == 5,
         "a control plane and a worker that hang for ever are made anew, and the castle lives",

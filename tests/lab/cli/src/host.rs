@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     lab::Lab,
-    owner::{self, PASSPHRASE, skykeep_any},
+    owner::{self, PASSPHRASE, Supplier, skykeep_any},
     places::Places,
     rehearse::{SITE, page},
     verdicts::Verdicts,
@@ -20,14 +20,18 @@ use crate::{
 /// Where the name pointed before the rebirth.
 const OLD_CASTLE: &str = "192.0.2.10";
 
-/// What changes something at AWS; everything else only looks.
+/// What changes something at a cloud; everything else only looks.
 fn writes(lab: &Lab) -> usize {
     let looks = ["Describe", "Get", "List"];
-    lab.cloud
-        .calls()
+    let aws = lab.cloud.calls();
+    let aws = aws
         .iter()
-        .filter(|c| c.result == "ok" && !looks.iter().any(|l| c.action.starts_with(l)))
-        .count()
+        .filter(|c| c.result == "ok" && !looks.iter().any(|l| c.action.starts_with(l)));
+    let hetzner = lab.hetzner.faults().calls();
+    let hetzner = hetzner
+        .iter()
+        .filter(|c| c.result == "ok" && !c.action.starts_with("GET"));
+    aws.count() + hetzner.count()
 }
 
 /// Runs a castle command with the passphrase.
@@ -98,7 +102,7 @@ async fn undo(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Verdicts
 
 fn destroy(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Verdicts) -> Result<()> {
     let (code, out, err) = castle(places, folder, &["destroy", "--yes-destroy", "rossi"])?;
-    let left = lab.cloud.inventory();
+    let left = lab.inventory();
     verdicts.must(
         code == Some(0) && left.is_empty(),
         "destroy removes everything of the generation: the cloud is empty",
@@ -117,13 +121,17 @@ pub fn last(out: &str, err: &str) -> String {
 }
 
 /// A castle from the host, killed in the middle of node creation, started again, and taken down.
-pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
+pub async fn run(lab: &Lab, places: &Places, supplier: Supplier) -> Result<bool> {
     let mut verdicts = Verdicts::new();
-    let folder = tokio::task::block_in_place(|| owner::make(lab, places))?;
+    let folder = tokio::task::block_in_place(|| owner::make(lab, places, supplier))?;
     // Two launches are answered; the other three are carried out, but their answers are still on the way when the run is killed.
+    let late = Duration::from_secs(30);
     lab.cloud
         .faults()
-        .after("RunInstances", 2, 3, lab_ec2::Fault::Slow(Duration::from_secs(30)));
+        .after("RunInstances", 2, 3, lab_ec2::Fault::Slow(late));
+    lab.hetzner
+        .faults()
+        .after("POST servers", 2, 3, lab_hetzner::Fault::Slow(late));
     verdicts.stage("apply on the host, to be killed in the middle of node creation");
     let log = std::fs::File::create(places.work.join("killed.log"))?;
     let mut first = Command::new("ip")
@@ -141,7 +149,7 @@ pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
         .context("standard input")?
         .write_all(format!("{PASSPHRASE}\n").as_bytes())?;
     let begin = Instant::now();
-    while lab.cloud.instances().len() < 2 {
+    while lab.instances().len() < 2 {
         anyhow::ensure!(
             begin.elapsed() < Duration::from_secs(120),
             "no machine was ever launched"
@@ -152,10 +160,11 @@ pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
     first.kill()?;
     first.wait()?;
     lab.cloud.faults().clear();
+    lab.hetzner.faults().clear();
     verdicts.must(
         true,
         "killed in the middle",
-        format!("{} machines were there", lab.cloud.instances().len()),
+        format!("{} machines were there", lab.instances().len()),
     );
     let (code, out, err) = castle(places, &folder, &["apply", "--accept-host"])?;
     println!("{out}");
@@ -167,7 +176,7 @@ pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
     if code != Some(0) {
         println!("{err}");
     }
-    let machines = lab.cloud.instances().len();
+    let machines = lab.instances().len();
     verdicts.must(machines == 5, "five machines, not more", machines);
     page(lab, &mut verdicts).await;
     crate::inspect::look(lab, &mut verdicts).await?;

@@ -2,36 +2,18 @@
 
 use anyhow::{Context, Result};
 
-use crate::{cis, lab::Lab, verdicts::Verdicts};
+use crate::{
+    cis,
+    lab::{Lab, Machine},
+    verdicts::Verdicts,
+};
 
 /// What a machine is looked for from outside: SSH, and everything that Kubernetes opens. The node ports are the entry's.
 const PORTS: [std::ops::RangeInclusive<u16>; 5] = [1..=1024, 2379..=2381, 6443..=6443, 10247..=10260, 30000..=32767];
 
-/// One machine.
-pub struct Machine {
-    /// Its id at the cloud.
-    pub id: String,
-    /// `cp1`, `w1`...
-    pub name: String,
-}
-
-/// All machines of the castle.
-pub fn machines(lab: &Lab) -> Vec<Machine> {
-    let all = lab.cloud.instances().into_iter();
-    all.map(|(id, _, _, tags)| Machine {
-        id,
-        name: tags
-            .get("Name")
-            .and_then(|name| name.rsplit('-').next())
-            .unwrap_or_default()
-            .to_owned(),
-    })
-    .collect()
-}
-
 /// All of it.
 pub async fn look(lab: &Lab, verdicts: &mut Verdicts) -> Result<()> {
-    let machines = machines(lab);
+    let machines = lab.instances();
     strangers(lab, verdicts).await?;
     tokio::task::block_in_place(|| {
         no_login(lab, &machines, verdicts)?;
@@ -42,7 +24,7 @@ pub async fn look(lab: &Lab, verdicts: &mut Verdicts) -> Result<()> {
 
 /// A scan of every public address of the machines.
 async fn strangers(lab: &Lab, verdicts: &mut Verdicts) -> Result<()> {
-    let addresses = lab.cloud.public_addresses();
+    let addresses = lab.public_addresses();
     let (mut open, mut probed) = (Vec::new(), 0);
     for ports in PORTS {
         probed += ports.clone().count() * addresses.len();

@@ -1,7 +1,6 @@
 //! `lab`: the laboratory by command. `up` keeps it running for work by hand; `rehearse` proves a whole rebirth.
 
 mod audit;
-mod backend;
 mod cis;
 mod database;
 mod hang;
@@ -21,7 +20,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{lab::Lab, places::Places};
+use crate::{lab::Lab, owner::Supplier, places::Places};
 
 #[derive(Parser)]
 struct Cli {
@@ -66,6 +65,9 @@ enum Command {
         /// The program under test
         #[arg(long)]
         skykeep: PathBuf,
+        /// The supplier of machines
+        #[arg(long, value_enum, default_value = "aws")]
+        cloud: Supplier,
     },
 }
 
@@ -96,9 +98,9 @@ async fn main() -> Result<()> {
             let places = Places::new(&skykeep, "hang")?;
             within_lab(&places, |lab, places| Box::pin(hang::run(lab, places))).await
         }
-        Command::Host { skykeep } => {
+        Command::Host { skykeep, cloud } => {
             let places = Places::new(&skykeep, "host")?;
-            within_lab(&places, |lab, places| Box::pin(host::run(lab, places))).await
+            within_lab(&places, |lab, places| Box::pin(host::run(lab, places, cloud))).await
         }
     }
 }
@@ -113,7 +115,7 @@ async fn within_lab(places: &Places, work: impl for<'a> FnOnce(&'a Lab, &'a Plac
         told = told_to_end() => told.and_then(|()| Err(anyhow::anyhow!("told to end, by a person or a budget"))),
     };
     if !matches!(ended, Ok(true)) {
-        for event in lab.cloud.events() {
+        for event in lab.events() {
             eprintln!("cloud: {event}");
         }
         keep_consoles(&lab, places);
@@ -135,7 +137,8 @@ async fn told_to_end() -> Result<()> {
 
 /// What the machines said, for whoever looks for the cause.
 fn keep_consoles(lab: &Lab, places: &Places) {
-    for (id, address, ..) in lab.cloud.instances() {
+    for machine in lab.instances() {
+        let (id, address) = (machine.id, machine.address);
         let file = places.work.join(format!("console-{address}.log"));
         // The cause of the failure matters more than this.
         let _ = std::fs::write(&file, lab.machines.console(&id));
@@ -145,7 +148,7 @@ fn keep_consoles(lab: &Lab, places: &Places) {
 
 async fn up(places: &Places) -> Result<()> {
     let lab = Lab::start(places).await?;
-    let folder = tokio::task::block_in_place(|| owner::make(&lab, places))?;
+    let folder = tokio::task::block_in_place(|| owner::make(&lab, places, Supplier::Aws))?;
     println!(
         "The laboratory runs. Owner's part: {} (passphrase: {})",
         folder.display(),

@@ -13,11 +13,36 @@ use crate::{lab::Lab, places::Places};
 /// The rehearsal's passphrase.
 pub const PASSPHRASE: &str = "seven lanterns over the quiet harbour";
 
+/// Where the castle is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Supplier {
+    /// As in the example.
+    Aws,
+    /// One word and its fields changed.
+    Hetzner,
+}
+
+/// The example castle at this supplier.
+fn castle_at(places: &Places, supplier: Supplier) -> Result<String> {
+    let read = |name: &str| std::fs::read_to_string(places.tree.join("tests/castle").join(name));
+    let yaml = read("castle.yaml")?;
+    if supplier == Supplier::Aws {
+        return Ok(yaml);
+    }
+    let cut = |text: &str| -> Option<(String, String)> {
+        let (head, rest) = text.split_once("cloud:\n")?;
+        let (_, tail) = rest.split_once("cluster:\n")?;
+        Some((head.to_owned(), tail.to_owned()))
+    };
+    let (head, tail) = cut(&yaml).context("tests/castle/castle.yaml has no `cloud` before `cluster`")?;
+    Ok(format!("{head}cloud:\n{}cluster:\n{tail}", read("hetzner.yaml")?))
+}
+
 /// Makes castle.yaml, castle.lock, vault.skv and ca.pem in a folder of this run.
-pub fn make(lab: &Lab, places: &Places) -> Result<PathBuf> {
+pub fn make(lab: &Lab, places: &Places, supplier: Supplier) -> Result<PathBuf> {
     let folder = places.work.join("owner");
     std::fs::create_dir_all(&folder)?;
-    let yaml = std::fs::read_to_string(places.tree.join("tests/castle/castle.yaml"))?;
+    let yaml = castle_at(places, supplier)?;
     let rule = "- {url: \"https://blog.rossi.example/\"}";
     ensure!(
         yaml.contains(rule),

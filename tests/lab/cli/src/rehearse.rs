@@ -28,9 +28,9 @@ const SERVED: &str = "[caddy, file-server, --root, /srv, --listen, \":8080\"]";
 pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
     let mut verdicts = Verdicts::new();
     verdicts.stage("the laboratory runs; the owner prepares a stick");
-    let folder = tokio::task::block_in_place(|| owner::make(lab, places))?;
+    let folder = tokio::task::block_in_place(|| owner::make(lab, places, owner::Supplier::Aws))?;
     let stick = tokio::task::block_in_place(|| stick(places, &image, &folder))?;
-    let before = lab.cloud.inventory();
+    let before = lab.inventory();
     verdicts.must(
         before.is_empty(),
         "the cloud is empty before",

@@ -124,7 +124,7 @@ fn refusals() -> Vec<Trial> {
 /// All of it, in one laboratory.
 pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
     let mut verdicts = Verdicts::new();
-    let folder = tokio::task::block_in_place(|| owner::make(lab, places))?;
+    let folder = tokio::task::block_in_place(|| owner::make(lab, places, owner::Supplier::Aws))?;
     let records = records(lab).await;
     for trial in refusals() {
         lab.world.faults().clear();
@@ -135,7 +135,7 @@ pub async fn run(lab: &Lab, places: &Places) -> Result<bool> {
         let program: Vec<&str> = trial.place.to_vec();
         let seen = tokio::task::block_in_place(|| owner::skykeep_at(places, &program, &apply(&folder)?, &trial.input))?;
         let took = begin.elapsed();
-        let made = lab.cloud.inventory().len();
+        let made = lab.inventory().len();
         let same = self::records(lab).await == records;
         verdicts.must(
             seen.0 == Some(1)
@@ -179,7 +179,7 @@ fn spoiled_files(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Verdi
         std::fs::write(&path, good)?;
         let seen = seen?;
         verdicts.must(
-            seen.0 == Some(1) && in_three_parts(&seen.2) && seen.2.contains(says) && lab.cloud.inventory().is_empty(),
+            seen.0 == Some(1) && in_three_parts(&seen.2) && seen.2.contains(says) && lab.inventory().is_empty(),
             &format!("{file} spoiled: a clear error, nothing made"),
             told(&seen.2),
         );
@@ -241,7 +241,7 @@ async fn machines_that_fail(lab: &Lab, places: &Places, folder: &Path, verdicts:
         &["Machine ", "kubelet is not what castle.lock pinned"],
         verdicts,
     )?;
-    let mut first: Vec<String> = lab.cloud.instances().into_iter().map(|i| i.0).collect();
+    let mut first: Vec<String> = lab.instances().into_iter().map(|i| i.id).collect();
     std::fs::write(&lock, &good)?;
     let absent = always("dl.k8s.io", "/kubelet", status(404, "not here"));
     if let Some(rule) = absent {
@@ -262,7 +262,7 @@ async fn machines_that_fail(lab: &Lab, places: &Places, folder: &Path, verdicts:
     if code != Some(0) {
         println!("{out}\n{err}");
     }
-    let mut now: Vec<String> = lab.cloud.instances().into_iter().map(|i| i.0).collect();
+    let mut now: Vec<String> = lab.instances().into_iter().map(|i| i.id).collect();
     first.sort();
     now.sort();
     verdicts.must(

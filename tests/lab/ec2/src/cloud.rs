@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::backend::Backend;
 use crate::config::Config;
 use crate::ctx::{Ctx, Effect};
 use crate::error::{ApiError, Result};
@@ -13,6 +12,7 @@ use crate::faults::Faults;
 use crate::log::{Call, Log};
 use crate::state::{Life, State};
 use crate::sync::Pushed;
+use lab_machines::Backend;
 
 /// See the module.
 pub struct Cloud {
@@ -187,7 +187,7 @@ impl Cloud {
         }
     }
 
-    fn launch(&self, spec: crate::backend::InstanceSpec) {
+    fn launch(&self, spec: lab_machines::InstanceSpec) {
         let (id, vpc) = (spec.id.clone(), spec.vpc_id.clone());
         let (began, pending) = (
             Instant::now(),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 
-use crate::backend::{Backend, InstanceSpec};
 use crate::config::{Config, Credential};
 use crate::error::{ApiError, Result};
 use crate::params::Params;
 use crate::state::{Interface, State, Subnet};
+use lab_machines::{Backend, InstanceSpec};
 
 /// What the backend must do once the new state holds.
 #[derive(Debug)]

@@ -4,7 +4,6 @@
 //! Output: a [`Cloud`] whose [`Cloud::router`] answers HTTP as AWS does, strictly: signatures are verified, unknown
 //! parameters refused, errors have AWS's codes and sentences. State lives in memory. The judge (`judge/run`) drives it with botocore.
 
-mod backend;
 mod cloud;
 mod config;
 mod ctx;
@@ -16,7 +15,6 @@ mod faults;
 mod filter;
 mod inventory;
 mod log;
-mod memory;
 mod params;
 mod quotas;
 mod service;
@@ -27,11 +25,10 @@ mod sts;
 mod sync;
 mod xml;
 
-pub use backend::{Backend, Balancer, HealthCheck, InstanceRules, InstanceSpec, Listener, Protocol, Rule};
 pub use cloud::Cloud;
 pub use config::{Config, Credential, IMAGE, Image, InstanceType, Quotas};
 pub use delays::Delays;
 pub use error::Service;
 pub use faults::{Fault, Faults};
+pub use lab_machines::{Memory, MemoryBackend};
 pub use log::Call;
-pub use memory::{Memory, MemoryBackend};

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 
-use crate::backend::Protocol;
+use lab_machines::Protocol;
 
 /// A network.
 #[derive(Debug, Clone)]

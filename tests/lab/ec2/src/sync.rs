@@ -7,9 +7,9 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 
-use crate::backend::{Balancer, HealthCheck, InstanceRules, Listener, Protocol, Rule};
 use crate::cloud::{Cloud, lock};
 use crate::state::{Interface, Peer, State, Via};
+use lab_machines::{Balancer, HealthCheck, InstanceRules, Listener, Protocol, Rule};
 
 /// One network as the backend sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

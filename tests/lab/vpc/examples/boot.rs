@@ -1,5 +1,5 @@
 //! Boots instances with a user data file and leaves them running until standard input ends: to look at nodes by hand.
-//! `boot USER_DATA CA COUNT`; addresses 10.77.1.10 and on, public 203.0.113.230 and on, every port open. Needs sk-inet.
+//! `boot USER_DATA CA COUNT [hetzner]`; addresses 10.77.1.10 and on, public 203.0.113.230 and on, every port open. Needs sk-inet.
 
 use std::env;
 use std::fs;
@@ -9,12 +9,17 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use lab_vpc::{Hypervisor, HypervisorConfig, InstanceRules, InstanceSpec, Internet, Protocol, Rule};
+use lab_vpc::{Hypervisor, HypervisorConfig, InstanceRules, InstanceSpec, Internet, Protocol, Rule, Supplier};
 
 fn main() -> Result<()> {
     let args: Vec<String> = env::args().collect();
-    let [_, user_data, ca, count] = args.as_slice() else {
-        anyhow::bail!("boot USER_DATA CA COUNT")
+    let [_, user_data, ca, count, more @ ..] = args.as_slice() else {
+        anyhow::bail!("boot USER_DATA CA COUNT [hetzner]")
+    };
+    let supplier = match more {
+        [] => Supplier::Ec2,
+        [word] if word == "hetzner" => Supplier::Hetzner,
+        _ => anyhow::bail!("the only other supplier is hetzner"),
     };
     let user_data = fs::read(user_data)?;
     let count: u8 = count.parse()?;
@@ -33,7 +38,10 @@ fn main() -> Result<()> {
     let nodes: Vec<(String, Ipv4Addr, Ipv4Addr)> = (0..count)
         .map(|n| {
             (
-                format!("i-boot-{n}"),
+                match supplier {
+                    Supplier::Ec2 => format!("i-boot-{n}"),
+                    Supplier::Hetzner => format!("hz-471100{n}"),
+                },
                 Ipv4Addr::new(10, 77, 1, 10 + n),
                 Ipv4Addr::new(203, 0, 113, 230 + n),
             )
@@ -66,6 +74,7 @@ fn main() -> Result<()> {
     let begun = Instant::now();
     for (n, (id, private_ip, _)) in nodes.iter().enumerate() {
         hv.launch(InstanceSpec {
+            supplier,
             id: id.clone(),
             vpc_id: vpc.into(),
             subnet_id: "subnet-boot".into(),

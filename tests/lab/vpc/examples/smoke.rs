@@ -72,6 +72,7 @@ fn check(what: &str, holds: bool) -> Result<()> {
 fn spec((id, private_ip, _): (&str, Ipv4Addr, Ipv4Addr), tokens_required: bool) -> InstanceSpec {
     let octets = private_ip.octets();
     InstanceSpec {
+        supplier: lab_vpc::Supplier::Ec2,
         id: id.into(),
         vpc_id: VPC.into(),
         subnet_id: "subnet-smoke".into(),
@@ -190,6 +191,7 @@ fn tries(hv: &Hypervisor) -> Result<()> {
     check(
         "an address is given once",
         hv.launch(InstanceSpec {
+            supplier: lab_vpc::Supplier::Ec2,
             id: "i-smoke-c".into(),
             ..spec(A, true)
         })

@@ -1,8 +1,9 @@
 //! The hypervisor and the network under the laboratory's cloud: real machines (booted Debian containers), real routers, real
-//! security groups, real load balancers and a real metadata service; no cloud API. A double of the EC2 API drives it.
+//! security groups, real load balancers and a real metadata service; no cloud API. The doubles of clouds' APIs drive it (`lab_machines::Backend`).
 //!
 //! Every call blocks and states everything that shall be, not what changes. Needs root.
 
+mod backend;
 mod balancer;
 mod cgroup;
 mod health;
@@ -31,7 +32,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use ipnet::Ipv4Net;
 
 pub use spec::{
-    Balancer, HealthCheck, HypervisorConfig, InstanceRules, InstanceSpec, Internet, Listener, Protocol, Rule,
+    Balancer, HealthCheck, HypervisorConfig, InstanceRules, InstanceSpec, Internet, Listener, Protocol, Rule, Supplier,
 };
 
 use metadata::Subject;

@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use serde_json::json;
 
 use crate::http::{Request, Response};
-use crate::spec::InstanceSpec;
+use crate::spec::{InstanceSpec, Supplier};
 
 const VERSIONS: [&str; 6] = [
     "2009-04-04",
@@ -56,6 +56,9 @@ impl Tokens {
 /// Answers one request of one instance. `fresh` is a new random token, should one be asked for.
 pub fn answer(subject: &Subject, request: &Request, tokens: &mut Tokens, fresh: String, now: Instant) -> Response {
     let path = request.path.split('?').next().unwrap_or_default();
+    if subject.spec.supplier == Supplier::Hetzner {
+        return hetzner(subject, request.method.as_str(), path);
+    }
     match request.method.as_str() {
         "PUT" if path == "/latest/api/token" => issue(subject, request, tokens, fresh, now),
         "GET" | "HEAD" => match request.header(TOKEN) {
@@ -74,6 +77,37 @@ pub fn answer(subject: &Subject, request: &Request, tokens: &mut Tokens, fresh: 
         },
         _ => plain(405, "405 - Method Not Allowed"),
     }
+}
+
+/// Hetzner's service: no token, and whoever is in the machine may ask.
+fn hetzner(subject: &Subject, method: &str, path: &str) -> Response {
+    if !["GET", "HEAD"].contains(&method) {
+        return plain(405, "method not allowed");
+    }
+    let spec = &subject.spec;
+    let id = spec.id.trim_start_matches("hz-");
+    let public = subject.public.map(|ip| ip.to_string()).unwrap_or_default();
+    let text = match path {
+        "/hetzner/v1/metadata" => format!(
+            "availability-zone: {}-dc1\nhostname: {}\ninstance-id: {id}\npublic-ipv4: {public}\nregion: {}\npublic-keys: []\nvendor_data: \"\"\n",
+            spec.az, spec.hostname, spec.region
+        ),
+        "/hetzner/v1/metadata/instance-id" => id.to_owned(),
+        "/hetzner/v1/metadata/hostname" => spec.hostname.clone(),
+        "/hetzner/v1/metadata/public-ipv4" => public,
+        "/hetzner/v1/metadata/region" => spec.region.clone(),
+        "/hetzner/v1/metadata/private-networks" => format!(
+            "- ip: {}\n  alias_ips: []\n  interface_num: 1\n  mac_address: {}\n  network: {}\n  subnet: {}\n",
+            spec.private_ip, spec.mac, subject.vpc_cidr, spec.subnet_cidr
+        ),
+        "/hetzner/v1/userdata" if !spec.user_data.is_empty() => {
+            let mut response = plain(200, "");
+            response.body = spec.user_data.clone();
+            return response;
+        }
+        _ => return plain(404, "not found"),
+    };
+    plain(200, &text)
 }
 
 fn issue(subject: &Subject, request: &Request, tokens: &mut Tokens, fresh: String, now: Instant) -> Response {

@@ -3,6 +3,7 @@ use super::*;
 fn subject(tokens_required: bool) -> Subject {
     Subject {
         spec: InstanceSpec {
+            supplier: Supplier::Ec2,
             id: "i-1".into(),
             vpc_id: "vpc-1".into(),
             subnet_id: "subnet-1".into(),
@@ -148,4 +149,16 @@ fn the_public_address_is_there_only_while_there_is_one() {
         body(&ask(&subject, &mut Tokens::default(), "GET", path, &[])),
         "203.0.113.160"
     );
+}
+
+#[test]
+fn a_machine_of_hetzner_finds_hetzners_service_without_a_token_and_no_other() {
+    let mut subject = subject(true);
+    subject.spec.supplier = Supplier::Hetzner;
+    subject.spec.id = "hz-4711".into();
+    let get = |path: &str| ask(&subject, &mut Tokens::default(), "GET", path, &[]);
+    assert!(body(&get("/hetzner/v1/metadata")).contains("instance-id: 4711\n"));
+    assert_eq!(body(&get("/hetzner/v1/metadata/instance-id")), "4711");
+    assert_eq!(get("/hetzner/v1/userdata").body, subject.spec.user_data);
+    assert_eq!(get("/latest/meta-data/instance-id").status, 404);
 }

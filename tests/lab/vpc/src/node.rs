@@ -12,7 +12,7 @@ use nix::{
 };
 
 use crate::router::netns_of_instance;
-use crate::spec::InstanceSpec;
+use crate::spec::{InstanceSpec, Supplier};
 use crate::{cgroup, layer};
 
 /// A started instance.
@@ -62,11 +62,7 @@ impl Node {
         fs::write(upper.join("etc/resolv.conf"), format!("nameserver {resolver}\n"))?;
         let identity = machine_id(&self.spec.id);
         fs::write(upper.join("etc/machine-id"), format!("{identity}\n"))?;
-        // EC2's machines are known by a UUID that begins with ec2 and is the serial number too.
-        fs::create_dir_all(upper.join("etc/skylab/dmi"))?;
-        for name in ["product_uuid", "product_serial"] {
-            fs::write(upper.join("etc/skylab/dmi").join(name), ec2_uuid(&identity))?;
-        }
+        self.firmware(&upper, image, &identity)?;
         for name in ON_DISK {
             fs::create_dir_all(at(name))?;
             // As whoever makes them on a machine of its own would.
@@ -101,6 +97,33 @@ impl Node {
             .stdout(console.try_clone()?)
             .stderr(console);
         self.nspawn = Some(command.spawn().context("starting systemd-nspawn")?);
+        Ok(())
+    }
+
+    /// What the firmware's tables say, by which cloud-init knows whose machine it is in, and where it then looks.
+    fn firmware(&self, upper: &Path, image: &Path, identity: &str) -> Result<()> {
+        let dmi = upper.join("etc/skylab/dmi");
+        fs::create_dir_all(&dmi)?;
+        if self.spec.supplier == Supplier::Hetzner {
+            // The serial number is the server's number.
+            let serial = self.spec.id.trim_start_matches("hz-");
+            for (name, text) in [
+                ("sys_vendor", "Hetzner"),
+                ("product_name", "vServer"),
+                ("product_serial", serial),
+            ] {
+                fs::write(dmi.join(name), format!("{text}\n"))?;
+            }
+            let settings = "etc/cloud/cloud.cfg.d/90_lab.cfg";
+            let text = fs::read_to_string(image.join(settings)).context("cloud-init's settings in the node image")?;
+            fs::create_dir_all(upper.join("etc/cloud/cloud.cfg.d"))?;
+            fs::write(upper.join(settings), text.replace("[Ec2]", "[Hetzner]"))?;
+            return Ok(());
+        }
+        // EC2's machines are known by a UUID that begins with ec2 and is the serial number too.
+        for name in ["product_uuid", "product_serial"] {
+            fs::write(dmi.join(name), ec2_uuid(identity))?;
+        }
         Ok(())
     }
 

@@ -25,6 +25,7 @@ async fn main() -> Result<()> {
         site_generator: tests.join("castle/site/generate"),
         database_maker: None,
         upstream_aws: "127.0.0.1:8470".parse()?,
+        upstream_hetzner: "127.0.0.1:8471".parse()?,
         cache,
     };
     let mut args = std::env::args().skip(1);
@@ -33,6 +34,7 @@ async fn main() -> Result<()> {
         match option.as_str() {
             "--work-dir" => config.work_dir = value.into(),
             "--aws" => config.upstream_aws = value.parse()?,
+            "--hetzner" => config.upstream_hetzner = value.parse()?,
             "--registry-root" => config.registry_root = value.into(),
             "--artifacts-root" => config.artifacts_root = value.into(),
             "--castle-repo" => config.castle_repo_dir = value.into(),

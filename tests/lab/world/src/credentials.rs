@@ -30,6 +30,8 @@ pub struct Credentials {
     pub github_token: String,
     /// Token that edits the zone.
     pub cloudflare_token: String,
+    /// Token of the project at Hetzner Cloud.
+    pub hcloud_token: String,
     /// Password of the restic repository.
     pub restic_password: String,
     /// The password by which the reborn castle's shop logs in to its database. The old database knew another one.
@@ -55,6 +57,7 @@ impl Credentials {
             infisical_project_id: INFISICAL_PROJECT.to_owned(),
             github_token: format!("ghp_{}", derive("github token", ALNUM, 36)),
             cloudflare_token: derive("cloudflare token", ALNUM, 40),
+            hcloud_token: derive("hcloud token", ALNUM, 64),
             restic_password: derive("restic password", ALNUM, 32),
             database_password: derive("database password", ALNUM, 32),
         }

@@ -35,6 +35,8 @@ const KUBERNETES_FILES: &str = "cdn.dl.k8s.io";
 pub struct Services {
     /// The double of EC2, STS, ELB and SSM.
     pub aws: Place,
+    /// The double of Hetzner Cloud.
+    pub hetzner: Place,
     /// SeaweedFS.
     pub s3: Place,
     /// The OCI registry, when it has been built.
@@ -170,6 +172,7 @@ async fn route(services: &Services, host: &str, request: Request) -> Response<Bo
     let artifacts = services.artifacts.as_deref();
     match host {
         "api.cloudflare.com" => services.cloudflare.serve(request).await,
+        "api.hetzner.cloud" => forward(services.hetzner, host, request).await,
         "eu.infisical.com" => services.infisical.serve(request).await,
         "github.com" => {
             if let Some(rest) = path.strip_prefix(REPOSITORY.trim_end_matches(".git")) {

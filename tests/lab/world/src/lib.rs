@@ -69,6 +69,8 @@ pub struct WorldConfig {
     pub database_maker: Option<PathBuf>,
     /// Where the EC2 double listens, in the namespace of this process.
     pub upstream_aws: SocketAddr,
+    /// Where Hetzner's double listens.
+    pub upstream_hetzner: SocketAddr,
 }
 
 /// A running internet. Call [`World::stop`]; a dropped world kills its servers but leaves the namespaces to the next start.
@@ -176,6 +178,7 @@ impl World {
         let faults = Arc::new(Faults::default());
         let services = Arc::new(Services {
             aws: Place::Here(config.upstream_aws),
+            hetzner: Place::Here(config.upstream_hetzner),
             s3: s3?,
             registry: registry?,
             artifacts,

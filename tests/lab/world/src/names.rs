@@ -13,8 +13,9 @@ pub const PUBLIC_SITES: [&str; 6] = [
     "letsencrypt.org",
 ];
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "api.cloudflare.com",
+    "api.hetzner.cloud",
     "eu.infisical.com",
     "github.com",
     "release-assets.githubusercontent.com",

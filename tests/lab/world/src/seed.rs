@@ -42,6 +42,7 @@ pub fn secrets(credentials: &Credentials, ca: &Ca) -> Result<BTreeMap<String, St
         ("AWS_SECRET_ACCESS_KEY", credentials.aws_secret_access_key.clone()),
         ("GITHUB_TOKEN", credentials.github_token.clone()),
         ("CLOUDFLARE_API_TOKEN", credentials.cloudflare_token.clone()),
+        ("HCLOUD_TOKEN", credentials.hcloud_token.clone()),
         ("RESTIC_PASSWORD", credentials.restic_password.clone()),
         ("SHOP_DATABASE_PASSWORD", credentials.database_password.clone()),
         ("BLOG_TLS_CRT", tls.chain_pem),

@@ -22,6 +22,7 @@ async fn a_world_starts_answers_obeys_faults_and_ends() -> Result<()> {
         site_generator: tests.join("castle/site/generate"),
         database_maker: None,
         upstream_aws: "127.0.0.1:9".parse()?,
+        upstream_hetzner: "127.0.0.1:9".parse()?,
         cache,
     };
     let world = World::start(config.clone()).await?;

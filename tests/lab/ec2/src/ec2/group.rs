@@ -6,13 +6,13 @@ use ipnet::Ipv4Net;
 
 use super::reply::{arn, tag_set};
 use super::vpc;
-use crate::backend::Protocol;
 use crate::ctx::Ctx;
 use crate::error::{ApiError, Result};
 use crate::filter::{Resource, page, select};
 use crate::params::Params;
 use crate::state::{Group, Peer, Permission, State};
 use crate::xml::Xml;
+use lab_machines::Protocol;
 
 impl Resource for Group {
     const FILTERS: &'static [&'static str] = &[

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 
 use super::instance;
 use super::wish::{disks, image, metadata, network, one_of, user_data, vcpus};
-use crate::backend::InstanceSpec;
 use crate::ctx::{Ctx, Effect, host_name};
 use crate::error::{ApiError, Result};
 use crate::state::{Attachment, Instance, Life, State, Volume};
 use crate::xml::Xml;
+use lab_machines::InstanceSpec;
 
 /// RunInstances.
 pub fn run(ctx: &mut Ctx) -> Result<String> {
@@ -132,6 +132,7 @@ pub fn run(ctx: &mut Ctx) -> Result<String> {
             .tags
             .insert(id.clone(), tags.get("instance").cloned().unwrap_or_default());
         ctx.effects.push(Effect::Launch(Box::new(InstanceSpec {
+            supplier: lab_machines::Supplier::Ec2,
             id: id.clone(),
             vpc_id: net.subnet.vpc.clone(),
             subnet_id: net.subnet.id.clone(),

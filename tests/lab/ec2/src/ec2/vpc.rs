@@ -3,12 +3,12 @@
 use ipnet::Ipv4Net;
 
 use super::reply::{flag, in_use, not_found, tag_set};
-use crate::backend::Protocol;
 use crate::ctx::{Ctx, Effect};
 use crate::error::{ApiError, Result};
 use crate::filter::{Resource, page, select};
 use crate::state::{Group, Peer, Permission, Route, RouteTable, State, Via, Vpc};
 use crate::xml::Xml;
+use lab_machines::Protocol;
 
 impl Resource for Vpc {
     const FILTERS: &'static [&'static str] = &[

@@ -5,9 +5,20 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
+/// Whose metadata service and firmware a machine finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Supplier {
+    /// EC2.
+    Ec2,
+    /// Hetzner Cloud.
+    Hetzner,
+}
+
 /// Everything an instance needs to be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceSpec {
+    /// Whose machine it is.
+    pub supplier: Supplier,
     /// `i-…`.
     pub id: String,
     /// `vpc-…`.
@@ -104,6 +115,20 @@ pub struct HealthCheck {
     pub healthy_threshold: u32,
     /// Failures before unhealthy.
     pub unhealthy_threshold: u32,
+}
+
+impl Default for HealthCheck {
+    /// AWS's defaults for TCP, except the interval, which AWS lets no one set below five seconds.
+    fn default() -> Self {
+        Self {
+            port: None,
+            http_path: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(5),
+            healthy_threshold: 2,
+            unhealthy_threshold: 2,
+        }
+    }
 }
 
 /// A TCP listener and its targets.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
-use crate::backend::{Backend, Balancer, InstanceRules, InstanceSpec};
+use crate::{Backend, Balancer, InstanceRules, InstanceSpec};
 
 /// What the backend was told.
 #[derive(Debug, Default, Clone)]
