@@ -9,11 +9,13 @@
 mod change;
 mod cloudflare;
 mod error;
+mod old;
 mod undo;
 mod verify;
 
 pub use change::{Change, Patch, Post, Record, lower_ttl, plan};
 pub use cloudflare::{Cloudflare, Zone};
 pub use error::DnsError;
+pub use old::addresses;
 pub use undo::{Undo, also_there};
 pub use verify::{Expected, verify};

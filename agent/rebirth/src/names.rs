@@ -41,7 +41,7 @@ const WAIT: std::time::Duration = std::time::Duration::from_secs(200);
 /// How the names stood when the generation's first run met them.
 const BEFORE: &str = "dns-undo";
 /// How the cutover left them, written before it is made.
-const AFTER: &str = "dns-moved";
+pub(crate) const AFTER: &str = "dns-moved";
 
 fn object(estate: &Estate, what: &str, generation: &Generation) -> String {
     format!("{}/{what}/{generation}", estate.castle.name)
@@ -85,6 +85,20 @@ pub(crate) async fn keep_after(estate: &Estate, zones: Vec<Names>) -> Result<(),
 /// How an earlier cutover of this generation meant to leave the names.
 pub(crate) async fn after(estate: &Estate, generation: &Generation) -> Result<Option<Kept>, Trouble> {
     records::read(estate, &object(estate, AFTER, generation)).await
+}
+
+/// What somebody has changed since this generation's cutover, a line each. Changes nothing.
+pub(crate) async fn changed(estate: &Estate, generation: &Generation) -> Result<Vec<String>, Trouble> {
+    let (Some(dns), Some(after)) = (&estate.castle.dns, after(estate, generation).await?) else {
+        return Ok(Vec::new());
+    };
+    let mut lines = Vec::new();
+    for zone in connect(estate, &dns.cloudflare).await? {
+        if let Some(left) = after.zones.iter().find(|z| z.zone == zone.name()) {
+            lines.extend(left.state.changed_since(&zone.records().await?));
+        }
+    }
+    Ok(lines)
 }
 
 /// Takes the records as they stand now for what an undo brings back, in place of what was kept. Gives them, a line each.

@@ -15,6 +15,13 @@ pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
     references(castle)?;
     treasures(castle)?;
     entry(castle)?;
+    let limit = castle.pulse.as_ref().map_or(5, |pulse| pulse.limit_minutes);
+    ensure(
+        (1..=60).contains(&limit),
+        "pulse.limitMinutes",
+        format!("{limit} is outside 1 to 60"),
+        "The job writes once a minute; 5 without this field.",
+    )?;
     ensure(
         (1..=240).contains(&castle.laptop.idle_minutes),
         "laptop.idleMinutes",

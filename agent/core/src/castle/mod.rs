@@ -2,8 +2,10 @@
 
 mod check;
 mod cidr;
+mod old;
 mod types;
 
+pub use old::*;
 pub use types::*;
 
 use crate::explain::Explained;
@@ -57,6 +59,9 @@ impl Castle {
         }
         if let Some(dns) = &self.dns {
             refs.push(dns.cloudflare.token.clone());
+        }
+        if let Some(pulse) = &self.pulse {
+            refs.extend([pulse.access_key_id.clone(), pulse.secret_access_key.clone()]);
         }
         refs.sort();
         refs.dedup();

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use url::Url;
 
-use super::cidr;
+use super::{OldCastle, Pulse, cidr};
 
 /// A castle, as described by its owner.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -47,6 +47,12 @@ pub struct Castle {
     /// The names that move to the castle.
     #[serde(default)]
     pub dns: Option<Dns>,
+    /// The sign of life that the castle gives, so that no later rebirth takes its names while it lives.
+    #[serde(default)]
+    pub pulse: Option<Pulse>,
+    /// What is known about the castle before this one.
+    #[serde(default)]
+    pub old_castle: OldCastle,
     /// How the rescue image behaves on a borrowed computer.
     #[serde(default)]
     pub laptop: Laptop,

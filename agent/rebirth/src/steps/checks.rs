@@ -42,6 +42,7 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
     }
     if castle.dns.is_some() {
         steps.push(step("check.dns", "the DNS zone", &[], (2, 60), dns));
+        steps.push(super::fence::check());
     }
     steps
 }

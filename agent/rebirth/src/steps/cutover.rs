@@ -32,6 +32,9 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
         healthy,
     )];
     let mut end = vec!["health", "apps", "node.sealed", "cluster.guard"];
+    if castle.pulse.is_some() {
+        end.push("cluster.pulse");
+    }
     if castle.dns.is_some() {
         steps.push(step(
             "dns.prepare",
@@ -40,16 +43,8 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
             (2, 120),
             prepare,
         ));
-        steps.push(
-            step(
-                "dns.switch",
-                "the names move",
-                &["health", "dns.prepare"],
-                (2, 120),
-                switch,
-            )
-            .once(),
-        );
+        steps.push(super::fence::gate(castle));
+        steps.push(step("dns.switch", "the names move", &["dns.fence"], (2, 120), switch).once());
         steps.push(step(
             "dns.verify",
             "every server says the new addresses",

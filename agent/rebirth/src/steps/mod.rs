@@ -4,8 +4,10 @@ mod checks;
 mod cloud;
 mod cluster;
 mod cutover;
+pub(crate) mod fence;
 mod flux;
 mod hung;
+pub(crate) mod life;
 mod listen;
 mod treasures;
 
@@ -50,6 +52,7 @@ pub fn rebirth(castle: &Castle) -> Result<Graph<Estate>, GraphError> {
     steps.extend(cluster::steps());
     steps.extend(flux::steps());
     steps.extend(treasures::steps(castle));
+    steps.extend(castle.pulse.as_ref().map(|_| life::step_()));
     steps.extend(cutover::steps(castle));
     Graph::new(steps)
 }
@@ -101,10 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn dns_moves_only_after_health() {
-        let graph = rebirth(&castle()).unwrap();
-        let outline = graph.outline();
-        let switch = outline.iter().find(|s| s.id == "dns.switch").unwrap();
-        assert!(switch.needs.contains(&"health".to_owned()));
+    fn dns_moves_only_after_health_and_right_after_the_fence() {
+        let outline = rebirth(&castle()).unwrap().outline();
+        let needs = |id: &str| outline.iter().find(|s| s.id == id).unwrap().needs.clone();
+        assert_eq!(needs("dns.switch"), ["dns.fence"]);
+        assert!(needs("dns.fence").contains(&"health".to_owned()));
+        assert!(
+            needs("alive").contains(&"cluster.pulse".to_owned()),
+            "no castle is alive without its pulse job"
+        );
     }
 }
