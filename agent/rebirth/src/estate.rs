@@ -88,7 +88,7 @@ pub struct Estate {
     /// The repository.
     pub repository: Slot<Repository>,
     /// The DNS zones, in the castle file's order.
-    pub zones: Slot<Vec<Zone>>,
+    pub zones: Slot<Vec<Box<dyn Zone>>>,
     /// The network.
     pub network: Slot<Network>,
     /// The entry.

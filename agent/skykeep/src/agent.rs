@@ -252,7 +252,7 @@ fn hosts(owner: &OwnersPart) -> Vec<String> {
     }
     hosts.extend(castle.gitops.url.host_str().map(str::to_owned));
     hosts.push(format!("s3.{}.amazonaws.com", castle.state.region));
-    if castle.dns.is_some() {
+    if castle.dns.as_ref().is_some_and(|dns| dns.cloudflare.is_some()) {
         hosts.push("api.cloudflare.com".into());
     }
     hosts

@@ -58,7 +58,7 @@ impl Castle {
             ]);
         }
         if let Some(dns) = &self.dns {
-            refs.push(dns.cloudflare.token.clone());
+            refs.extend(dns.secret().cloned());
         }
         if let Some(pulse) = &self.pulse {
             refs.extend([pulse.access_key_id.clone(), pulse.secret_access_key.clone()]);

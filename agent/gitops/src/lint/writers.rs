@@ -58,7 +58,7 @@ impl Lint<'_> {
             .pointer("/metadata/annotations")
             .and_then(|a| a.get(ASKS))
             .and_then(Value::as_str);
-        let dns = self.castle().and_then(|c| c.dns.as_ref()).map(|d| &d.cloudflare);
+        let dns = self.castle().and_then(|c| c.dns.as_ref());
         let (Some(asked), Some(dns)) = (asked, dns) else {
             return;
         };
@@ -90,7 +90,7 @@ impl Lint<'_> {
 
     fn writer(&mut self, document: &Document, pointer: &str, program: &str) {
         let told = told(document);
-        let dns = self.castle().and_then(|c| c.dns.as_ref()).map(|d| &d.cloudflare);
+        let dns = self.castle().and_then(|c| c.dns.as_ref());
         // A domain that is a variable may be any.
         let any = told.is_empty() || told.iter().any(|d| d.contains("${"));
         let known = dns.is_some();

@@ -127,7 +127,7 @@ async fn dns(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let Some(dns) = &estate.castle.dns else {
         return Ok("none".into());
     };
-    let zones = names::connect(&estate, &dns.cloudflare).await?;
+    let zones = names::connect(&estate, dns).await?;
     let mut seen = Vec::new();
     for zone in &zones {
         seen.push(format!("{}: {} records", zone.name(), zone.records().await?.len()));

@@ -56,7 +56,7 @@ impl Old {
             return Ok(None);
         };
         if estate.zones.get().is_err() {
-            estate.zones.give(names::connect(estate, &dns.cloudflare).await?);
+            estate.zones.give(names::connect(estate, dns).await?);
         }
         let stands = lease::peek(&*estate.s3, &estate.castle.name).await?;
         let me = stands
@@ -71,11 +71,11 @@ impl Old {
             zones.into_iter().find(|z| z.zone == zone).map(|z| z.state.clone())
         };
         let (mut targets, mut moved) = (BTreeSet::new(), true);
-        for (zone, (_, listed)) in estate.zones.get()?.iter().zip(dns.cloudflare.zones()) {
+        for (zone, (_, listed)) in estate.zones.get()?.iter().zip(dns.zones()) {
             let now = zone.records().await?;
             moved &= of(&after, zone.name()).is_some_and(|after| after.changed_since(&now).is_empty());
             let kept = of(&before, zone.name());
-            let kept = kept.unwrap_or_else(|| Undo::of(&now, &names::moving(&dns.cloudflare, listed, &now)));
+            let kept = kept.unwrap_or_else(|| Undo::of(&now, &names::moving(dns.others(), listed, &now)));
             targets.extend(behind(estate, &kept, &now));
         }
         let first = Mutex::new(None);

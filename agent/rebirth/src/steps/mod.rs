@@ -114,4 +114,32 @@ mod tests {
             "no castle is alive without its pulse job"
         );
     }
+
+    #[test]
+    fn a_castle_names_one_dns_supplier_and_may_have_no_pulse() {
+        let text = include_str!("../../../../tests/castle/castle.yaml");
+        let (before, cloudflare) = text.split_once("dns:\n").unwrap();
+        let server = "  rfc2136: {server: ns1.rossi.example, key: skykeep, secret: \"vault:dns/key\", zone: rossi.example, \
+                      records: [blog.rossi.example]}\n";
+        let dynamic = Castle::parse(&format!("{before}dns:\n{server}")).unwrap();
+        let dns = dynamic.dns.clone().unwrap();
+        let zones: Vec<_> = dns.zones().collect();
+        assert_eq!(zones, [("rossi.example", ["blog.rossi.example".to_owned()].as_slice())]);
+        assert!(dynamic.secret_refs().contains(dns.secret().unwrap()));
+        assert!(
+            rebirth(&dynamic)
+                .unwrap()
+                .outline()
+                .iter()
+                .any(|s| s.id == "dns.switch")
+        );
+        let both = Castle::parse(&format!("{before}dns:\n{server}{cloudflare}")).unwrap_err();
+        insta::assert_snapshot!(both.to_string());
+
+        let (head, rest) = text.split_once("pulse:\n").unwrap();
+        let (_, rest) = rest.split_once("dns:\n").unwrap();
+        let silent = Castle::parse(&format!("{head}dns:\n{rest}")).unwrap();
+        let outline = rebirth(&silent).unwrap().outline();
+        assert!(outline.iter().all(|s| s.id != "cluster.pulse") && outline.iter().any(|s| s.id == "dns.fence"));
+    }
 }
