@@ -15,6 +15,7 @@ mod manifest;
 pub mod network;
 pub mod pki;
 pub mod plan;
+pub mod pulse;
 pub mod seal;
 pub mod user_data;
 

@@ -75,6 +75,9 @@ pub struct Change {
     pub posts: Vec<Post>,
     /// What a person should know, a line each.
     pub notes: Vec<String>,
+    /// The records of the names in question that this was planned from: a supplier that can, makes nothing of it when they
+    /// do not stand any more.
+    pub from: Vec<Record>,
     /// Names behind the supplier's proxies: the world sees other addresses for them.
     pub proxied: Vec<String>,
 }
@@ -97,7 +100,8 @@ pub(crate) fn points_somewhere(record: &Record) -> bool {
 /// What makes each name point at exactly these addresses.
 ///
 /// A records are changed in place as far as they go round. AAAA and CNAME records of the name would lead visitors to the old
-/// castle (or can't stand beside an A record), so they go, and a note says it. Records of other names and other types stay.
+/// castle (or can't stand beside an A record), so they go, and a note says it. Records of other names and other types stay;
+/// those that decide whether visitors come (CAA, address hints of HTTPS records) are told.
 pub fn plan(zone: &str, records: &[Record], names: &[String], addresses: &[Ipv4Addr]) -> Result<Change, DnsError> {
     if addresses.is_empty() {
         return Err(DnsError::NoAddress);
@@ -105,14 +109,39 @@ pub fn plan(zone: &str, records: &[Record], names: &[String], addresses: &[Ipv4A
     let zone = plain(zone);
     let wanted: BTreeSet<String> = addresses.iter().map(ToString::to_string).collect();
     let mut change = Change::default();
+    change.from = Undo::of(records, names).records;
     let names: BTreeSet<String> = names.iter().map(|n| plain(n)).collect();
     for name in names {
         if name != zone && !name.ends_with(&format!(".{zone}")) {
             return Err(DnsError::Foreign { name, zone });
         }
         one_name(&mut change, &name, records, &wanted);
+        beside(&mut change, &name, records);
     }
+    // One CAA record holds for many names.
+    let mut told = BTreeSet::new();
+    change.notes.retain(|note| told.insert(note.clone()));
     Ok(change)
+}
+
+/// What stays and matters for a name: who may issue its certificates, and records that carry addresses of their own.
+fn beside(change: &mut Change, name: &str, records: &[Record]) {
+    for record in records {
+        let at = plain(&record.name);
+        // RFC 8659: the nearest name upward that has CAA records decides; every one on the way is told.
+        let holds = at == name || name.ends_with(&format!(".{at}"));
+        match record.kind.as_str() {
+            "CAA" if holds => change.notes.push(format!(
+                "{at}: CAA {} stays: only those authorities issue certificates for {at} and below",
+                record.content
+            )),
+            "HTTPS" | "SVCB" if at == name && record.content.contains("hint") => change.notes.push(format!(
+                "{at}: {} {} stays and has addresses of its own: change it by hand, or browsers go there",
+                record.kind, record.content
+            )),
+            _ => {}
+        }
+    }
 }
 
 fn one_name(change: &mut Change, name: &str, records: &[Record], wanted: &BTreeSet<String>) {
@@ -172,18 +201,19 @@ fn one_name(change: &mut Change, name: &str, records: &[Record], wanted: &BTreeS
 
 /// What makes resolvers forget these names quickly, long before they move. Proxied names need nothing.
 pub fn lower_ttl(records: &[Record], names: &[String]) -> Change {
-    let patches = Undo::of(records, names)
-        .records
-        .into_iter()
+    let from = Undo::of(records, names).records;
+    let patches = from
+        .iter()
         .filter(|r| !r.proxied && (r.ttl == AUTOMATIC || r.ttl > TTL))
         .map(|r| Patch {
-            id: r.id,
-            content: r.content,
+            id: r.id.clone(),
+            content: r.content.clone(),
             ttl: TTL,
         })
         .collect();
     Change {
         patches,
+        from,
         ..Change::default()
     }
 }
@@ -278,6 +308,20 @@ pub(crate) mod tests {
         let change = planned(&records, &["203.0.113.1"]);
         assert_eq!(change.deletes.len(), 2);
         assert_eq!(change.posts.len(), 1);
+        insta::assert_snapshot!(change.notes.join("\n"));
+    }
+
+    #[test]
+    fn what_stays_and_matters_is_told_once() {
+        let records = [
+            record("1", "rossi.example", "CAA", "0 issue letsencrypt.org", 300),
+            record("2", BLOG, "HTTPS", "1 . alpn=h2 ipv4hint=192.0.2.10", 300),
+            record("3", "shop.rossi.example", "CAA", "0 issue other.example", 300),
+            record("4", "www.rossi.example", "HTTPS", "1 . alpn=h2", 300),
+        ];
+        let names = [BLOG.to_owned(), "www.rossi.example".to_owned()];
+        let change = plan("rossi.example", &records, &names, &addresses(&["203.0.113.1"])).unwrap();
+        assert!(change.deletes.is_empty());
         insta::assert_snapshot!(change.notes.join("\n"));
     }
 

@@ -37,6 +37,31 @@ pub enum DnsError {
         /// Whether it may pass by itself.
         passing: bool,
     },
+    /// A name server failed or could not be asked.
+    ServerFailed {
+        /// Where it is.
+        server: String,
+        /// What happened.
+        why: String,
+    },
+    /// A name server does not serve the zone as its primary.
+    NotPrimary {
+        /// Where it is.
+        server: String,
+        /// The zone.
+        zone: String,
+    },
+    /// The shared key is not one that the name server knows.
+    Key(String),
+    /// The name server knows the key and forbids what it was used for.
+    KeyMayNot {
+        /// Where it is.
+        server: String,
+        /// The zone.
+        zone: String,
+    },
+    /// Records changed between our reading and our writing.
+    ChangedMeanwhile(String),
     /// A name of the castle file is not in the zone.
     Foreign {
         /// The name.
@@ -61,6 +86,11 @@ impl Explain for DnsError {
             Self::Refused(_) => "Cloudflare refused the change; nothing of it was made".into(),
             Self::Throttled(_) => "Cloudflare asks us to slow down".into(),
             Self::Rubbish { .. } => "Cloudflare gave an answer that can't be used".into(),
+            Self::ServerFailed { server, .. } => format!("The name server {server} can't be used"),
+            Self::NotPrimary { server, zone } => format!("The name server {server} takes no changes of {zone}"),
+            Self::Key(_) => "The shared key (TSIG) does not fit the name server's".into(),
+            Self::KeyMayNot { server, zone } => format!("Our key may not read or change {zone} at {server}"),
+            Self::ChangedMeanwhile(zone) => format!("Nothing was written to {zone}"),
             Self::Foreign { name, zone } => format!("{name} is not a name of the zone {zone}"),
             Self::NoAddress => "There is no address that the names could point at".into(),
             Self::Servers(_) => "The name servers of the zone can't be asked".into(),
@@ -77,7 +107,15 @@ impl Explain for DnsError {
             Self::Permission { why, .. } | Self::Rubbish { why, .. } => why.clone(),
             Self::NoZone(_) => "it is in another account, or the token lacks the permission Zone: Read for it".into(),
             Self::NotActive { status, .. } => format!("its status is `{status}`"),
-            Self::Foreign { .. } => "castle.yaml lists it under `dns.cloudflare.records`".into(),
+            Self::ServerFailed { why, .. } => why.clone(),
+            Self::NotPrimary { .. } => "it is not the zone's primary".into(),
+            Self::Key(why) => why.clone(),
+            Self::KeyMayNot { .. } => "it answered REFUSED".into(),
+            Self::ChangedMeanwhile(_) => {
+                "somebody changed the records between our reading and our writing, so the server made nothing of it"
+                    .into()
+            }
+            Self::Foreign { .. } => "castle.yaml lists it among the names that move".into(),
             Self::NoAddress => "the entry has none".into(),
         }
     }
@@ -92,6 +130,17 @@ impl Explain for DnsError {
             Self::NotActive { .. } => "Finish the zone's set-up at Cloudflare (name servers at the registrar), then start again.",
             Self::Refused(_) => "Read Cloudflare's words; change the records by hand if they stand in the way, then start again.",
             Self::Rubbish { .. } => "Start again; if it stays, look at Cloudflare's status page.",
+            Self::ServerFailed { .. } => "Look at the server and at the network (TCP port 53), then start again.",
+            Self::NotPrimary { .. } => "Name the zone's primary server in `dns.rfc2136.server`.",
+            Self::Key(_) => {
+                "Compare the key's name, algorithm and secret with the server's configuration, let it transfer and update the zone \
+                 (Knot: `acl` with `action: [transfer, update]`), and compare both clocks: five minutes apart is too much."
+            }
+            Self::KeyMayNot { .. } => {
+                "Let the key transfer and update the zone (Knot: `acl` with `action: [transfer, update]`; BIND: `allow-transfer` and \
+                 `update-policy`)."
+            }
+            Self::ChangedMeanwhile(_) => "Start again: it is planned anew from what stands there now.",
             Self::Foreign { .. } => "Write full names that end with the zone's name.",
             Self::NoAddress => "This is a fault of the program: please report it with this text.",
             Self::Servers(_) => "Check that this network lets DNS (port 53, UDP and TCP) out, then start again.",
@@ -102,7 +151,12 @@ impl Explain for DnsError {
     fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable(_) | Self::Throttled(_) | Self::Servers(_) | Self::Rubbish { passing: true, .. }
+            Self::Unreachable(_)
+                | Self::Throttled(_)
+                | Self::Servers(_)
+                | Self::ServerFailed { .. }
+                | Self::ChangedMeanwhile(_)
+                | Self::Rubbish { passing: true, .. }
         )
     }
 }

@@ -80,7 +80,10 @@ impl Undo {
         let current = Undo::of(now, &self.names).records;
         let among = |r: &Record, others: &[Record]| others.iter().any(|o| same(r, o));
         let mut deletes: Vec<Record> = current.iter().filter(|r| !among(r, &self.records)).cloned().collect();
-        let mut change = Change::default();
+        let mut change = Change {
+            from: current.clone(),
+            ..Change::default()
+        };
         for record in self.records.iter().filter(|r| !among(r, &current)) {
             let alike = |d: &Record| {
                 (plain(&d.name), &d.kind, d.proxied) == (plain(&record.name), &record.kind, record.proxied)

@@ -21,6 +21,27 @@ pub enum RebirthError {
         /// What it is called.
         castle: String,
     },
+    /// The castle that the names point to lives.
+    OldCastleLives {
+        /// This castle.
+        castle: String,
+        /// How that is known.
+        why: String,
+    },
+    /// Nothing says whether the castle that the names point to lives.
+    OldCastleUnknown {
+        /// This castle.
+        castle: String,
+        /// What was looked at.
+        why: String,
+    },
+    /// What was typed to say that the old castle is dead is not the castle's name.
+    NotSaidDead {
+        /// What was typed.
+        typed: String,
+        /// What it is called.
+        castle: String,
+    },
     /// The lease may still be ours, but the store does not say so.
     LeaseUnsure(String),
     /// The lease was ours and is not any more.
@@ -59,6 +80,11 @@ impl Explain for RebirthError {
         match self {
             RebirthError::LeaseHeld { .. } => "Another rebirth of this castle is at work".into(),
             RebirthError::OtherCastle { .. } => "Nothing was taken over".into(),
+            RebirthError::OldCastleLives { .. } => "The names were not moved: the old castle lives".into(),
+            RebirthError::OldCastleUnknown { .. } => {
+                "The names were not moved: nobody knows whether the old castle is dead".into()
+            }
+            RebirthError::NotSaidDead { .. } => "Nothing was done".into(),
             RebirthError::LeaseLost(_) => "The lease of this castle was lost".into(),
             RebirthError::LeaseUnsure(_) => "The lease of this castle could not be renewed".into(),
             RebirthError::LeaseUnreadable(_) => "The lease of this castle can't be read".into(),
@@ -75,7 +101,8 @@ impl Explain for RebirthError {
             RebirthError::LeaseHeld { holder, from, since } => {
                 format!("run {holder} {from} has held the lease since {since} and keeps renewing it")
             }
-            RebirthError::OtherCastle { typed, castle } => {
+            RebirthError::OldCastleLives { why, .. } | RebirthError::OldCastleUnknown { why, .. } => why.clone(),
+            RebirthError::OtherCastle { typed, castle } | RebirthError::NotSaidDead { typed, castle } => {
                 format!("the castle here is called `{castle}`, not `{typed}`")
             }
             RebirthError::LeaseLost(seen) | RebirthError::LeaseUnsure(seen) | RebirthError::LeaseUnreadable(seen) => {
@@ -99,6 +126,16 @@ impl Explain for RebirthError {
                     .into()
             }
             RebirthError::OtherCastle { .. } => "Type the name of the castle that is to be taken over.".into(),
+            RebirthError::OldCastleLives { castle, .. } => format!(
+                "What was built stands and waits. Switch the old castle off (or its pulse job and its entry), then start again: it \
+                 goes on from here. If the names are to leave a living castle, say `--old-castle-is-dead {castle}`, or type that \
+                 name on the console when asked."
+            ),
+            RebirthError::OldCastleUnknown { castle, .. } => format!(
+                "If you know that it is dead, start again and say `--old-castle-is-dead {castle}` (on the console: type that name \
+                 when asked). If it never had the pulse job, `oldCastle: {{pulse: none}}` in castle.yaml says so for good."
+            ),
+            RebirthError::NotSaidDead { .. } => "Type the name of the castle whose old one is dead.".into(),
             RebirthError::LeaseUnsure(_) => {
                 "Check that the state bucket can be reached from here; what waits for it goes on by itself.".into()
             }

@@ -73,6 +73,8 @@ pub struct Estate {
     pub run: String,
     /// Whether a person has said that the lease is to be taken from whoever holds it.
     take_over: AtomicBool,
+    /// Whether a person has said that the castle which the names point to is dead.
+    old_is_dead: AtomicBool,
     /// Says why this run has to stop, once somebody wants it to.
     pub stop: watch::Sender<Option<Explained>>,
     /// The lease.
@@ -86,7 +88,7 @@ pub struct Estate {
     /// The repository.
     pub repository: Slot<Repository>,
     /// The DNS zones, in the castle file's order.
-    pub zones: Slot<Vec<Zone>>,
+    pub zones: Slot<Vec<Box<dyn Zone>>>,
     /// The network.
     pub network: Slot<Network>,
     /// The entry.
@@ -152,6 +154,7 @@ impl Estate {
             s3: Arc::new(s3),
             run: crate::lease::run_id()?,
             take_over: AtomicBool::new(false),
+            old_is_dead: AtomicBool::new(false),
             stop: watch::Sender::new(None),
             castle,
             lock,
@@ -200,6 +203,22 @@ impl Estate {
         Ok(())
     }
 
+    /// A person knows that the castle which the names point to is dead, and has typed the castle's name to say so.
+    pub fn old_castle_is_dead(&self, typed: &str) -> Result<(), RebirthError> {
+        if typed.trim() != self.castle.name {
+            return Err(RebirthError::NotSaidDead {
+                typed: typed.trim().to_owned(),
+                castle: self.castle.name.clone(),
+            });
+        }
+        self.old_is_dead.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    pub(crate) fn is_said_dead(&self) -> bool {
+        self.old_is_dead.load(Ordering::SeqCst)
+    }
+
     /// Who we are to the lease.
     pub fn taker(&self) -> Taker<'_> {
         let from = match self.seen_from.get() {
@@ -220,6 +239,11 @@ impl Estate {
     /// The key of what we leave sealed in the state bucket.
     pub fn journal_key(&self) -> Secret {
         skykeep_vault::derive_lasting(self.vault.root(), "journal")
+    }
+
+    /// The key of pulses: each living castle holds it, so it opens nothing but pulses.
+    pub fn pulse_key(&self) -> Secret {
+        skykeep_vault::derive_lasting(self.vault.root(), "pulse")
     }
 
     /// 32 bytes for one purpose of this generation; an entry `override/<label>` of the vault wins.

@@ -16,6 +16,7 @@ pub mod lease;
 pub mod lineage;
 mod names;
 mod orphans;
+pub mod pulse;
 mod records;
 mod restored;
 mod rpo;
@@ -89,6 +90,23 @@ pub async fn restore_again(estate: Arc<Estate>, treasure: &str, progress: Progre
     Ok(run(graph, estate, progress).await)
 }
 
+/// What a person should be asked before the names move, because only they can know it: nothing says that the old castle is
+/// dead, or it lives. `None` when nobody has to be asked. Changes nothing.
+pub async fn doubt_about_the_old_castle(estate: &Estate) -> Result<Option<String>, Trouble> {
+    let Some(old) = steps::fence::Old::find(estate).await? else {
+        return Ok(None);
+    };
+    Ok(match old.judge(estate).await? {
+        pulse::Verdict::Lives(why) | pulse::Verdict::Unknown(why) => Some(why),
+        pulse::Verdict::Silent(_) | pulse::Verdict::Watch(..) => None,
+    })
+}
+
+/// The manifest of the pulse job, with its keys, for a castle called `name` that Skykeep did not build.
+pub fn pulse_manifest(estate: &Estate, name: &str) -> Result<skykeep_core::Secret, Trouble> {
+    steps::life::manifest(estate, name)
+}
+
 /// Runs a graph of steps under the lease that one of them takes: while it is not certainly ours nothing runs, when it is lost
 /// or somebody wants the run to stop, everything is dropped. Keeps the report and gives the lease back.
 pub async fn run(graph: Graph<Estate>, estate: Arc<Estate>, progress: Progress) -> Report {
@@ -146,6 +164,7 @@ pub async fn destroy(estate: Arc<Estate>, progress: Progress) -> Result<usize, T
     for entry in estate.s3.list(&prefix).await? {
         estate.s3.delete(&entry.key).await?;
     }
+    pulse::end(&estate, &generation).await?;
     lease.release(Some(Phase::Destroyed)).await?;
     Ok(things)
 }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use skykeep_aws::{Condition, Put};
 use skykeep_core::{
     Deadline, Explained, Generation, Progress, Trouble,
-    castle::{Cloudflare, Others},
+    castle::{Dns, KeyAlgorithm, Others},
 };
-use skykeep_dns::{Change, Record, Undo, Zone, also_there};
+use skykeep_dns::{Change, Record, Rfc2136, Undo, Zone, also_there, rfc2136::Algorithm};
 
 use crate::{
     estate::Estate,
@@ -41,16 +41,16 @@ const WAIT: std::time::Duration = std::time::Duration::from_secs(200);
 /// How the names stood when the generation's first run met them.
 const BEFORE: &str = "dns-undo";
 /// How the cutover left them, written before it is made.
-const AFTER: &str = "dns-moved";
+pub(crate) const AFTER: &str = "dns-moved";
 
 fn object(estate: &Estate, what: &str, generation: &Generation) -> String {
     format!("{}/{what}/{generation}", estate.castle.name)
 }
 
 /// The names of a zone that move: those listed and, when the owner wants it, all others that point to the same addresses.
-pub(crate) fn moving(cloudflare: &Cloudflare, listed: &[String], records: &[Record]) -> Vec<String> {
+pub(crate) fn moving(others: Others, listed: &[String], records: &[Record]) -> Vec<String> {
     let mut names = listed.to_vec();
-    if cloudflare.others == Others::Move {
+    if others == Others::Move {
         names.extend(also_there(records, listed).into_iter().map(|r| r.name));
         names.sort();
         names.dedup();
@@ -87,6 +87,20 @@ pub(crate) async fn after(estate: &Estate, generation: &Generation) -> Result<Op
     records::read(estate, &object(estate, AFTER, generation)).await
 }
 
+/// What somebody has changed since this generation's cutover, a line each. Changes nothing.
+pub(crate) async fn changed(estate: &Estate, generation: &Generation) -> Result<Vec<String>, Trouble> {
+    let (Some(dns), Some(after)) = (&estate.castle.dns, after(estate, generation).await?) else {
+        return Ok(Vec::new());
+    };
+    let mut lines = Vec::new();
+    for zone in connect(estate, dns).await? {
+        if let Some(left) = after.zones.iter().find(|z| z.zone == zone.name()) {
+            lines.extend(left.state.changed_since(&zone.records().await?));
+        }
+    }
+    Ok(lines)
+}
+
 /// Takes the records as they stand now for what an undo brings back, in place of what was kept. Gives them, a line each.
 pub async fn keep_again(estate: &Estate) -> Result<Vec<String>, Trouble> {
     let Some(record) = lease::peek(&*estate.s3, &estate.castle.name).await?.map(|f| f.record) else {
@@ -100,7 +114,7 @@ pub async fn keep_again(estate: &Estate) -> Result<Vec<String>, Trouble> {
         return Err(nothing("this generation has kept no records").into());
     };
     let mut lines = Vec::new();
-    for zone in connect(estate, &dns.cloudflare).await? {
+    for zone in connect(estate, dns).await? {
         let now = zone.records().await?;
         for names in kept.zones.iter_mut().filter(|z| z.zone == zone.name()) {
             names.state = Undo::of(&now, &names.state.names);
@@ -117,19 +131,31 @@ pub async fn keep_again(estate: &Estate) -> Result<Vec<String>, Trouble> {
 }
 
 /// Connects to every zone of the castle file, in its order.
-pub(crate) async fn connect(estate: &Estate, cloudflare: &Cloudflare) -> Result<Vec<Zone>, Trouble> {
-    let token = estate.secrets.get(&cloudflare.token)?;
+pub(crate) async fn connect(estate: &Estate, dns: &Dns) -> Result<Vec<Box<dyn Zone>>, Trouble> {
     let mut zones = Vec::new();
-    for (zone, _) in cloudflare.zones() {
-        let api = skykeep_dns::Cloudflare::new(estate.http.clone(), token);
-        zones.push(api.connect(zone).await?);
+    if let Some(cloudflare) = &dns.cloudflare {
+        let token = estate.secrets.get(&cloudflare.token)?;
+        for (zone, _) in cloudflare.zones() {
+            let api = skykeep_dns::Cloudflare::new(estate.http.clone(), token);
+            zones.push(api.connect(zone).await?);
+        }
+    }
+    if let Some(named) = &dns.rfc2136 {
+        let algorithm = match named.algorithm {
+            KeyAlgorithm::Sha256 => Algorithm::Sha256,
+            KeyAlgorithm::Sha384 => Algorithm::Sha384,
+            KeyAlgorithm::Sha512 => Algorithm::Sha512,
+        };
+        let secret = estate.secrets.get(&named.secret)?;
+        let server = Rfc2136::new(&named.server, named.port, &named.key, algorithm, secret)?;
+        zones.push(server.connect(&named.zone).await?);
     }
     Ok(zones)
 }
 
 /// The way back for one zone.
 pub struct Way {
-    zone: Zone,
+    zone: Box<dyn Zone>,
     change: Change,
     /// The change, a line each.
     pub lines: Vec<String>,
@@ -185,7 +211,7 @@ pub async fn way_back(estate: &Estate, generation: Option<Generation>) -> Result
     };
     let after = after(estate, &generation).await?;
     let mut zones = Vec::new();
-    for zone in connect(estate, &dns.cloudflare).await? {
+    for zone in connect(estate, dns).await? {
         let of = |kept: &Kept| {
             kept.zones
                 .iter()
@@ -284,19 +310,12 @@ mod tests {
 
     #[test]
     fn names_at_the_same_address_move_only_when_the_owner_wants_it() {
-        let mut dns: Cloudflare =
-            skykeep_core::castle::Castle::parse(include_str!("../../../tests/castle/castle.yaml"))
-                .unwrap()
-                .dns
-                .unwrap()
-                .cloudflare;
         let mut vpn = record("192.0.2.1");
         vpn.name = "vpn.example".into();
         let records = [record("192.0.2.1"), vpn];
-        assert_eq!(moving(&dns, &["a.example".into()], &records), ["a.example"]);
-        dns.others = Others::Move;
+        assert_eq!(moving(Others::Show, &["a.example".into()], &records), ["a.example"]);
         assert_eq!(
-            moving(&dns, &["a.example".into()], &records),
+            moving(Others::Move, &["a.example".into()], &records),
             ["a.example", "vpn.example"]
         );
     }

@@ -10,6 +10,8 @@ use crate::{
     estate::Estate,
     health,
     lease::{self, Phase, Record},
+    names,
+    pulse::{self, Testament},
 };
 
 /// What stands of a castle.
@@ -23,6 +25,19 @@ pub struct Status {
     pub missing_nodes: Vec<String>,
     /// Each health rule, asked by its name alone: the URL and what was wrong (`None` is well).
     pub health: Vec<(String, Option<String>)>,
+    /// Records of the castle's names that somebody has changed since the cutover, a line each.
+    pub changed: Vec<String>,
+    /// The castle's own pulse, when it has given one.
+    pub pulse: Option<Pulse>,
+}
+
+/// A sign of life.
+#[derive(Debug, Serialize)]
+pub struct Pulse {
+    /// How old it is, seconds.
+    pub age_s: u64,
+    /// What the castle said of itself.
+    pub testament: Option<Testament>,
 }
 
 impl Status {
@@ -30,6 +45,7 @@ impl Status {
     pub fn is_well(&self) -> bool {
         self.lease.as_ref().is_some_and(|l| l.state == Phase::Alive)
             && self.missing_nodes.is_empty()
+            && self.changed.is_empty()
             && self.health.iter().all(|(_, wrong)| wrong.is_none())
     }
 }
@@ -62,11 +78,28 @@ pub async fn status(estate: &Estate) -> Result<Status, Trouble> {
             answers.push((rule.url.to_string(), wrong));
         }
     }
+    let changed = match &lease {
+        Some(record) if record.state == Phase::Alive => names::changed(estate, &record.generation).await?,
+        _ => Vec::new(),
+    };
+    let pulse = match &lease {
+        Some(record) if record.state != Phase::Destroyed => {
+            let own = record.generation.to_string();
+            let signs = pulse::signs(estate, None).await?;
+            signs.into_iter().find(|sign| sign.who == own).map(|sign| Pulse {
+                age_s: sign.age.as_secs(),
+                testament: sign.testament,
+            })
+        }
+        _ => None,
+    };
     Ok(Status {
         lease,
         things,
         missing_nodes,
         health: answers,
+        changed,
+        pulse,
     })
 }
 

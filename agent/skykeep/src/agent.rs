@@ -28,6 +28,8 @@ use crate::{
 
 /// Where the second initrd puts the owner's part.
 const OWNER: &str = "/skykeep";
+/// How long the question about the old castle stands.
+const ANSWER_WITHIN: Duration = Duration::from_secs(240);
 /// When the image was built, seconds since 1970.
 const BUILT: &str = "/etc/skykeep-build-epoch";
 
@@ -78,6 +80,8 @@ pub async fn run() -> Result<ExitCode, Trouble> {
         progress.note(line);
     }
     let estate = Arc::new(Estate::open(owner, newest.vault).await?);
+    let keys = Arc::new(keys);
+    ask_about_the_old_castle(estate.clone(), keys.clone());
     let board = Board::new(skykeep_rebirth::graph(&estate.castle)?.outline());
     printer.abort();
     let name = estate.castle.name.clone();
@@ -115,6 +119,35 @@ pub fn conclude(applied: &Applied) -> ExitCode {
             }
         }
     }
+}
+
+/// Asks, beside the work, whether the old castle is dead, when only a person can know that. No answer is a no: then the names stay.
+fn ask_about_the_old_castle(estate: Arc<Estate>, keys: Arc<keys::Keys>) {
+    tokio::spawn(async move {
+        // What fails here is told by the checks of the rebirth, which ask the same servers.
+        let Ok(Some(doubt)) = skykeep_rebirth::doubt_about_the_old_castle(&estate).await else {
+            return;
+        };
+        let question = move || {
+            let _questions = keys.for_questions();
+            println!("\nBefore the names move: is the old castle dead? {doubt}.");
+            println!("The rebirth goes on meanwhile. If you KNOW that it is dead, type the castle's name.");
+            loop {
+                let typed = prompt::shown_line_within("Castle (or Enter: the names stay): ", Some(ANSWER_WITHIN));
+                let Ok(Answer::Line(line)) = typed else { break };
+                let Some(typed) = line.expose_str().filter(|name| !name.trim().is_empty()) else {
+                    break;
+                };
+                match estate.old_castle_is_dead(typed) {
+                    Ok(()) => return println!("The old castle counts as dead."),
+                    Err(e) => println!("{}: {}. {}", e.what(), e.why(), e.remedy()),
+                }
+            }
+            println!("The names stay where they are.");
+        };
+        // A thread of its own: the machine's end must not wait for an answer. Without it the names stay.
+        let _ = std::thread::Builder::new().name("question".into()).spawn(question);
+    });
 }
 
 /// Asks until the passphrase fits; anything else that is wrong with the vault ends it. `None` when the machine is to go off.
@@ -224,7 +257,7 @@ fn hosts(owner: &OwnersPart) -> Vec<String> {
     }
     hosts.extend(castle.gitops.url.host_str().map(str::to_owned));
     hosts.push(format!("s3.{}.amazonaws.com", castle.state.region));
-    if castle.dns.is_some() {
+    if castle.dns.as_ref().is_some_and(|dns| dns.cloudflare.is_some()) {
         hosts.push("api.cloudflare.com".into());
     }
     hosts

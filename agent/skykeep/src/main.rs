@@ -9,6 +9,7 @@ mod guard;
 mod init;
 mod network;
 mod node;
+mod pulse;
 mod usage;
 
 use std::process::ExitCode;

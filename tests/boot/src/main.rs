@@ -22,9 +22,9 @@ struct Arguments {
     /// Folder made by image/build
     #[arg(long)]
     build: PathBuf,
-    /// The same of the flavour `sealed`
+    /// The same of the flavour `sealed`, to be booted as well
     #[arg(long)]
-    sealed: PathBuf,
+    sealed: Option<PathBuf>,
     /// The source tree (image scripts, example castle)
     #[arg(long)]
     tree: PathBuf,
@@ -35,7 +35,7 @@ struct Arguments {
     #[arg(long)]
     virt_fw_vars: PathBuf,
     /// Boot every cell and write the table to this file; without it three cells that together see every loader's way
-    #[arg(long)]
+    #[arg(long, requires = "sealed")]
     full: Option<PathBuf>,
     /// Boot only the cells whose name contains this
     #[arg(long, default_value = "")]
@@ -50,7 +50,10 @@ fn main() -> Result<()> {
     let make = |build, part, by, folder: &str| Media::make(&arguments.tree, build, part, by, &work.path().join(folder));
     let owner = Some((arguments.skykeep.as_path(), files.as_path()));
     let media = make(&arguments.build, &personal, owner, "good")?;
-    let sealed = make(&arguments.sealed, &personal, owner, "sealed")?;
+    let sealed = match &arguments.sealed {
+        Some(build) => &make(build, &personal, owner, "sealed")?,
+        None => &media,
+    };
     let hostile = make(&arguments.build, &media::hostile_part(work.path())?, None, "hostile")?;
     let mut outcomes = Vec::new();
     for plan in if arguments.full.is_some() { all() } else { few() } {
@@ -66,7 +69,7 @@ fn main() -> Result<()> {
                     cell::boot(
                         match plan.flavour {
                             Flavour::Laptop => &media,
-                            Flavour::Sealed => &sealed,
+                            Flavour::Sealed => sealed,
                         },
                         &arguments.virt_fw_vars,
                         plan.kind,
@@ -84,7 +87,8 @@ fn main() -> Result<()> {
     }
     let asked = match arguments.full {
         Some(_) => [ALL.as_slice(), &SEALED].concat(),
-        None => vec![Special::Hostile(Kind::Cd, Firmware::Bios), Special::NoBlockLayer],
+        None if arguments.sealed.is_some() => vec![Special::Hostile(Kind::Cd, Firmware::Bios), Special::NoBlockLayer],
+        None => vec![Special::Hostile(Kind::Cd, Firmware::Bios)],
     };
     let mut answers = Vec::new();
     for special in asked {
@@ -93,7 +97,7 @@ fn main() -> Result<()> {
             continue;
         }
         let folder = work.path().join(format!("special-{}", answers.len()));
-        let media = if SEALED.contains(&special) { &sealed } else { &media };
+        let media = if SEALED.contains(&special) { sealed } else { &media };
         let answer = patiently(|| special.run(media, &hostile, &arguments.virt_fw_vars, folder.clone()));
         match &answer {
             Ok(seen) => println!("{name:48} {seen}"),

@@ -40,6 +40,23 @@ impl Bucket {
         self.inner().ahead += time;
     }
 
+    /// Puts an object there that is so old.
+    pub fn leave(&self, key: &str, bytes: &[u8], age: Duration) {
+        let mut inner = self.inner();
+        inner.etags += 1;
+        let stored = Stored {
+            bytes: bytes.to_vec(),
+            etag: inner.etags,
+            written: SystemTime::now() + inner.ahead - age,
+        };
+        inner.objects.insert(key.to_owned(), stored);
+    }
+
+    /// Takes an object away.
+    pub fn take_away(&self, key: &str) {
+        self.inner().objects.remove(key);
+    }
+
     /// Every key.
     pub fn keys(&self) -> Vec<String> {
         self.inner().objects.keys().cloned().collect()

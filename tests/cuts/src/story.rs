@@ -17,12 +17,13 @@ use crate::world::{Owner, World};
 
 /// Steps that need nodes, a Git server, a backup or public resolvers. Here they only take their time; the restore keeps a ledger in
 /// the world, as the real one does in the cluster. `node.sealed`, which works on the bucket, is the real one.
-pub const SCRIPTED: [&str; 15] = [
+pub const SCRIPTED: [&str; 16] = [
     "check.git",
     "check.site",
     "cluster.api",
     "cluster.network",
     "cluster.guard",
+    "cluster.pulse",
     "cluster.nodes",
     "cluster.quorum",
     "gates",

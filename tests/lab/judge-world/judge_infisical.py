@@ -41,10 +41,11 @@ def the_machine_identity_logs_in():
 
 
 @check
-def all_seven_secrets_are_listed_with_their_values():
+def all_nine_secrets_are_listed_with_their_values():
     found = {secret.secretKey: secret.secretValue for secret in client.secrets.list_secrets(**WHERE).secrets}
     assert sorted(found) == sorted(
-        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "CLOUDFLARE_API_TOKEN", "RESTIC_PASSWORD", "BLOG_TLS_CRT", "BLOG_TLS_KEY"]
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "CLOUDFLARE_API_TOKEN", "RESTIC_PASSWORD", "BLOG_TLS_CRT", "BLOG_TLS_KEY",
+         "PULSE_ACCESS_KEY_ID", "PULSE_SECRET_ACCESS_KEY"]
     )
     assert found["GITHUB_TOKEN"] == KEYS["github_token"] and found["BLOG_TLS_CRT"].count("BEGIN CERTIFICATE") == 2
 

@@ -15,6 +15,20 @@ pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
     references(castle)?;
     treasures(castle)?;
     entry(castle)?;
+    let one = |dns: &super::Dns| dns.cloudflare.is_some() != dns.rfc2136.is_some();
+    ensure(
+        castle.dns.as_ref().is_none_or(one),
+        "dns",
+        "it names no supplier, or two",
+        "Name one: `dns.cloudflare` or `dns.rfc2136`.",
+    )?;
+    let limit = castle.pulse.as_ref().map_or(5, |pulse| pulse.limit_minutes);
+    ensure(
+        (1..=60).contains(&limit),
+        "pulse.limitMinutes",
+        format!("{limit} is outside 1 to 60"),
+        "The job writes once a minute; 5 without this field.",
+    )?;
     ensure(
         (1..=240).contains(&castle.laptop.idle_minutes),
         "laptop.idleMinutes",

@@ -3,9 +3,11 @@
 mod check;
 mod cidr;
 mod cloud;
+mod old;
 mod postgres;
 mod types;
 
+pub use old::*;
 pub use postgres::{Postgres, PostgresCheck};
 pub use types::*;
 
@@ -58,7 +60,10 @@ impl Castle {
             refs.extend(t.postgres.iter().flat_map(Postgres::secret_refs).cloned());
         }
         if let Some(dns) = &self.dns {
-            refs.push(dns.cloudflare.token.clone());
+            refs.extend(dns.secret().cloned());
+        }
+        if let Some(pulse) = &self.pulse {
+            refs.extend([pulse.access_key_id.clone(), pulse.secret_access_key.clone()]);
         }
         refs.sort();
         refs.dedup();

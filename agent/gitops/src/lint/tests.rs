@@ -199,3 +199,19 @@ fn the_example_castle_fits_its_castle_file() {
     let components = repository.flux("clusters/rossi").unwrap().components;
     assert!(components.iter().filter(|d| d.kind() == "Deployment").count() >= 3);
 }
+
+#[test]
+fn an_ingress_that_asks_external_dns_for_a_name_of_the_cutover_is_a_risk() {
+    let ask = |host: &str| {
+        with(|r| {
+            let ingress = format!(
+                "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: blog\n  namespace: web\n  annotations:\n    \
+                 external-dns.alpha.kubernetes.io/hostname: {host}\n"
+            );
+            put(r, "apps/ingress.yaml", &ingress);
+        })
+    };
+    insta::assert_snapshot!(ask("\"shop.rossi.example, blog.rossi.example.\""));
+    assert!(ask("'www.${domain}'").contains("can't be seen from here"));
+    assert_eq!(ask("shop.rossi.example"), "");
+}

@@ -7,6 +7,8 @@ use crate::repository::{Document, list, text};
 
 /// Parts of an image's or a chart's name that say: this writes DNS records.
 const WRITERS: [&str; 6] = ["external-dns", "ddns", "ddclient", "inadyn", "godns", "dynamic-dns"];
+/// By this annotation an object asks external-dns for a record.
+const ASKS: &str = "external-dns.alpha.kubernetes.io/hostname";
 /// Fields, variables and arguments in which such programs are told which names are theirs.
 const DOMAINS: [&str; 8] = [
     "DOMAINS",
@@ -31,6 +33,7 @@ impl Lint<'_> {
             if let Some((pointer, program)) = writer(&document) {
                 self.writer(&document, &pointer, &program);
             }
+            self.asked_for(&document);
             let automation =
                 document.kind() == "ImageUpdateAutomation" && document.group().ends_with("toolkit.fluxcd.io");
             if automation && document.value.pointer("/spec/suspend") != Some(&Value::Bool(true)) {
@@ -48,13 +51,53 @@ impl Lint<'_> {
         }
     }
 
+    /// An object that asks external-dns, wherever that runs, to write one of the cutover's records.
+    fn asked_for(&mut self, document: &Document) {
+        let asked = document
+            .value
+            .pointer("/metadata/annotations")
+            .and_then(|a| a.get(ASKS))
+            .and_then(Value::as_str);
+        let dns = self.castle().and_then(|c| c.dns.as_ref());
+        let (Some(asked), Some(dns)) = (asked, dns) else {
+            return;
+        };
+        let hosts = || asked.split(',').map(|host| host.trim().trim_end_matches('.'));
+        // A wildcard that it is asked to write stands beside a record of its own; only equal names fight.
+        let hit = dns
+            .zones()
+            .flat_map(|(_, records)| records)
+            .find(|r| hosts().any(|host| host == r.as_str()));
+        let what = match hit {
+            Some(record) => format!("{record}, which the cutover moves"),
+            None if asked.contains("${") => {
+                format!("`{asked}`, and whether the cutover moves it can't be seen from here")
+            }
+            None => return,
+        };
+        let place = self.at(document, &format!("/metadata/annotations/{}", ASKS.replace('/', "~1")));
+        let what = format!(
+            "{} `{}` asks external-dns to write {what}",
+            document.kind(),
+            document.name()
+        );
+        self.say(Finding::risk(
+            place,
+            what,
+            "Take the annotation away: the cutover owns this record. Or take the name out of `dns` in castle.yaml, and let external-dns own it.",
+        ));
+    }
+
     fn writer(&mut self, document: &Document, pointer: &str, program: &str) {
         let told = told(document);
-        let dns = self.castle().and_then(|c| c.dns.as_ref()).map(|d| &d.cloudflare);
+        let dns = self.castle().and_then(|c| c.dns.as_ref());
         // A domain that is a variable may be any.
         let any = told.is_empty() || told.iter().any(|d| d.contains("${"));
-        let records = dns.map(|d| d.records.as_slice()).unwrap_or_default();
-        let hit = records.iter().find(|r| told.iter().any(|d| covers(d, r)));
+        let known = dns.is_some();
+        let hit = {
+            let mut records = dns.into_iter().flat_map(|d| d.zones()).flat_map(|(_, records)| records);
+            records.find(|r| told.iter().any(|d| covers(d, r))).cloned()
+        };
         let place = self.at(document, pointer);
         let what = format!(
             "{} `{}` ({program}) writes DNS records by itself",
@@ -62,15 +105,15 @@ impl Lint<'_> {
             document.name()
         );
         let remedy = "Keep it out of the castle until you decide who owns the records: `suspend: true` on its layer, or a token that can't edit this zone.";
-        self.say(match (dns, hit) {
-            (Some(_), Some(record)) => Finding::risk(
+        self.say(match (known, hit) {
+            (true, Some(record)) => Finding::risk(
                 place,
                 format!("{what}, {record} among them: it would point it at a node instead of the entry, and back again after every cutover"),
                 remedy,
             ),
-            (Some(_), None) if any => Finding::risk(place, format!("{what}, and which ones can't be seen from here"), remedy),
-            (Some(_), None) => Finding::warning(place, format!("{what}, none of those that the cutover moves"), remedy),
-            (None, _) => Finding::warning(place, what, remedy),
+            (true, None) if any => Finding::risk(place, format!("{what}, and which ones can't be seen from here"), remedy),
+            (true, None) => Finding::warning(place, format!("{what}, none of those that the cutover moves"), remedy),
+            (false, _) => Finding::warning(place, what, remedy),
         });
     }
 }

@@ -41,6 +41,7 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
     }
     if castle.dns.is_some() {
         steps.push(step("check.dns", "the DNS zone", &[], (2, 60), dns));
+        steps.push(super::fence::check());
     }
     steps
 }
@@ -125,7 +126,7 @@ async fn dns(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let Some(dns) = &estate.castle.dns else {
         return Ok("none".into());
     };
-    let zones = names::connect(&estate, &dns.cloudflare).await?;
+    let zones = names::connect(&estate, dns).await?;
     let mut seen = Vec::new();
     for zone in &zones {
         seen.push(format!("{}: {} records", zone.name(), zone.records().await?.len()));

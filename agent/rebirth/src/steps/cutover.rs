@@ -32,6 +32,9 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
         healthy,
     )];
     let mut end = vec!["health", "apps", "node.sealed", "cluster.guard"];
+    if castle.pulse.is_some() {
+        end.push("cluster.pulse");
+    }
     if castle.dns.is_some() {
         steps.push(step(
             "dns.prepare",
@@ -40,16 +43,8 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
             (2, 120),
             prepare,
         ));
-        steps.push(
-            step(
-                "dns.switch",
-                "the names move",
-                &["health", "dns.prepare"],
-                (2, 120),
-                switch,
-            )
-            .once(),
-        );
+        steps.push(super::fence::gate(castle));
+        steps.push(step("dns.switch", "the names move", &["dns.fence"], (2, 120), switch).once());
         steps.push(step(
             "dns.verify",
             "every server says the new addresses",
@@ -88,9 +83,9 @@ async fn prepare(estate: Arc<Estate>, progress: Progress) -> Result<String, Trou
         return Ok("none".into());
     };
     let mut now = Vec::new();
-    for (zone, (_, listed)) in estate.zones.get()?.iter().zip(dns.cloudflare.zones()) {
+    for (zone, (_, listed)) in estate.zones.get()?.iter().zip(dns.zones()) {
         let records = zone.records().await?;
-        let names = names::moving(&dns.cloudflare, listed, &records);
+        let names = names::moving(dns.others(), listed, &records);
         for other in also_there(&records, &names) {
             progress.note(format!(
                 "{} {} {} points to the same place and is not listed: it stays",
@@ -105,7 +100,7 @@ async fn prepare(estate: Arc<Estate>, progress: Progress) -> Result<String, Trou
     let kept = names::keep_before(&estate, now).await?;
     let mut count = 0;
     for zone in estate.zones.get()? {
-        let before = of(&kept, zone)?;
+        let before = of(&kept, &**zone)?;
         count += before.records.len();
         let lower = lower_ttl(&zone.records().await?, &before.names);
         let write = async { Ok(zone.apply(&lower).await?) };
@@ -119,7 +114,7 @@ async fn prepare(estate: Arc<Estate>, progress: Progress) -> Result<String, Trou
 }
 
 /// What was kept of a zone.
-fn of<'a>(kept: &'a names::Kept, zone: &Zone) -> Result<&'a Undo, Trouble> {
+fn of<'a>(kept: &'a names::Kept, zone: &dyn Zone) -> Result<&'a Undo, Trouble> {
     let found = kept.zones.iter().find(|z| z.zone == zone.name());
     let missing = || Explained {
         what: format!("The names of {} can't be moved", zone.name()),
@@ -139,7 +134,7 @@ async fn switch(estate: Arc<Estate>, progress: Progress) -> Result<String, Troub
     let addresses = &estate.entry.get()?.addresses;
     let (mut changes, mut after, mut strange) = (Vec::new(), Vec::new(), Vec::new());
     for zone in estate.zones.get()? {
-        let before = of(&kept, zone)?;
+        let before = of(&kept, &**zone)?;
         let now = zone.records().await?;
         let change = plan(zone.name(), &now, &before.names, addresses)?;
         for line in change.notes.iter().cloned().chain(change.lines(&now)) {
@@ -152,7 +147,7 @@ async fn switch(estate: Arc<Estate>, progress: Progress) -> Result<String, Troub
         if !change.already_done() {
             strange.extend(names::strange(
                 before,
-                earlier.as_ref().map(|e| of(e, zone)).transpose()?,
+                earlier.as_ref().map(|e| of(e, &**zone)).transpose()?,
                 &now,
             ));
             changes.push((zone, change, before.names.len()));
@@ -197,7 +192,7 @@ async fn verified(estate: Arc<Estate>, progress: Progress) -> Result<String, Tro
     let addresses = &estate.entry.get()?.addresses;
     let deadline = Deadline::after(Duration::from_secs(590));
     for zone in estate.zones.get()? {
-        let before = of(&kept, zone)?;
+        let before = of(&kept, &**zone)?;
         let change = plan(zone.name(), &zone.records().await?, &before.names, addresses)?;
         let names: Vec<String> = before
             .names

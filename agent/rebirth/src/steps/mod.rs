@@ -4,8 +4,10 @@ mod checks;
 mod cloud;
 mod cluster;
 mod cutover;
+pub(crate) mod fence;
 mod flux;
 mod hung;
+pub(crate) mod life;
 mod listen;
 mod treasures;
 
@@ -50,6 +52,7 @@ pub fn rebirth(castle: &Castle) -> Result<Graph<Estate>, GraphError> {
     steps.extend(cluster::steps());
     steps.extend(flux::steps());
     steps.extend(treasures::steps(castle));
+    steps.extend(castle.pulse.as_ref().map(|_| life::step_()));
     steps.extend(cutover::steps(castle));
     Graph::new(steps)
 }
@@ -100,10 +103,42 @@ mod tests {
     }
 
     #[test]
-    fn dns_moves_only_after_health() {
-        let graph = rebirth(&castle()).unwrap();
-        let outline = graph.outline();
-        let switch = outline.iter().find(|s| s.id == "dns.switch").unwrap();
-        assert!(switch.needs.contains(&"health".to_owned()));
+    fn dns_moves_only_after_health_and_right_after_the_fence() {
+        let outline = rebirth(&castle()).unwrap().outline();
+        let needs = |id: &str| outline.iter().find(|s| s.id == id).unwrap().needs.clone();
+        assert_eq!(needs("dns.switch"), ["dns.fence"]);
+        assert!(needs("dns.fence").contains(&"health".to_owned()));
+        assert!(
+            needs("alive").contains(&"cluster.pulse".to_owned()),
+            "no castle is alive without its pulse job"
+        );
+    }
+
+    #[test]
+    fn a_castle_names_one_dns_supplier_and_may_have_no_pulse() {
+        let text = include_str!("../../../../tests/castle/castle.yaml");
+        let (before, cloudflare) = text.split_once("dns:\n").unwrap();
+        let server = "  rfc2136: {server: ns1.rossi.example, key: skykeep, secret: \"vault:dns/key\", zone: rossi.example, \
+                      records: [blog.rossi.example]}\n";
+        let dynamic = Castle::parse(&format!("{before}dns:\n{server}")).unwrap();
+        let dns = dynamic.dns.clone().unwrap();
+        let zones: Vec<_> = dns.zones().collect();
+        assert_eq!(zones, [("rossi.example", ["blog.rossi.example".to_owned()].as_slice())]);
+        assert!(dynamic.secret_refs().contains(dns.secret().unwrap()));
+        assert!(
+            rebirth(&dynamic)
+                .unwrap()
+                .outline()
+                .iter()
+                .any(|s| s.id == "dns.switch")
+        );
+        let both = Castle::parse(&format!("{before}dns:\n{server}{cloudflare}")).unwrap_err();
+        insta::assert_snapshot!(both.to_string());
+
+        let (head, rest) = text.split_once("pulse:\n").unwrap();
+        let (_, rest) = rest.split_once("dns:\n").unwrap();
+        let silent = Castle::parse(&format!("{head}dns:\n{rest}")).unwrap();
+        let outline = rebirth(&silent).unwrap().outline();
+        assert!(outline.iter().all(|s| s.id != "cluster.pulse") && outline.iter().any(|s| s.id == "dns.fence"));
     }
 }

@@ -34,7 +34,12 @@ pub(super) fn speak(owner: &Owner) -> (Progress, tokio::task::JoinHandle<()>) {
     (progress, tokio::spawn(lines::print(events, owner.output)))
 }
 
-pub async fn apply(owner: &Owner, host: Option<Host>, take_over: Option<&str>) -> Result<ExitCode, Trouble> {
+pub async fn apply(
+    owner: &Owner,
+    host: Option<Host>,
+    take_over: Option<&str>,
+    old_castle_is_dead: Option<&str>,
+) -> Result<ExitCode, Trouble> {
     let Some(host) = host else {
         return Err(Explained {
             what: "Nothing was done".into(),
@@ -47,6 +52,9 @@ pub async fn apply(owner: &Owner, host: Option<Host>, take_over: Option<&str>) -
     let estate = open(owner).await?;
     if let Some(name) = take_over {
         estate.take_over(name)?;
+    }
+    if let Some(name) = old_castle_is_dead {
+        estate.old_castle_is_dead(name)?;
     }
     let (progress, printer) = speak(owner);
     let applied = skykeep_rebirth::apply(estate, progress).await?;
@@ -148,6 +156,18 @@ fn show(owner: &Owner, status: &Status) {
     }
     for (url, wrong) in &status.health {
         println!("  {url}: {}", wrong.as_deref().unwrap_or("well"));
+    }
+    if let Some(pulse) = &status.pulse {
+        let said = pulse.testament.as_ref().map(|t| format!("; {}", t.text()));
+        println!("  pulse: given {} s ago{}", pulse.age_s, said.unwrap_or_default());
+    }
+    for line in &status.changed {
+        println!("  ! changed by somebody since the cutover: {line}");
+    }
+    if !status.changed.is_empty() {
+        println!(
+            "  Find out who (`dns undo`? the old castle, awake?) and stop it; then `skykeep apply` moves the names again."
+        );
     }
 }
 

@@ -8,6 +8,7 @@ mod expiry;
 mod host;
 mod lint;
 mod lock;
+mod pulse;
 mod restore;
 mod restore_job;
 mod stick;
@@ -86,6 +87,9 @@ enum Command {
         /// The castle's name: take it over from another run that is at work on it, and wait until that one has surely stopped
         #[arg(long, value_name = "NAME")]
         take_over: Option<String>,
+        /// The castle's name: move its names although the castle that they point to may live
+        #[arg(long, value_name = "NAME")]
+        old_castle_is_dead: Option<String>,
     },
     /// Show what stands; changes nothing
     Status {
@@ -133,6 +137,9 @@ enum Command {
     /// The castle's names: put them back
     #[command(subcommand)]
     Dns(dns::DnsCommand),
+    /// The sign of life that keeps a rebirth from taking the names of a living castle
+    #[command(subcommand)]
+    Pulse(pulse::PulseCommand),
     /// Print the JSON Schema of castle.yaml
     Schema,
     /// (in the image) the child of PID 1
@@ -184,7 +191,8 @@ async fn dispatch(command: Command, host: Option<Host>) -> Result<ExitCode, Trou
             owner,
             accept_host: _,
             take_over,
-        } => castle::apply(&owner, host, take_over.as_deref()).await,
+            old_castle_is_dead,
+        } => castle::apply(&owner, host, take_over.as_deref(), old_castle_is_dead.as_deref()).await,
         Command::Status { owner, all_generations } => castle::status(&owner, all_generations).await,
         Command::Report(owner) => castle::report(&owner).await,
         Command::Destroy {
@@ -200,6 +208,7 @@ async fn dispatch(command: Command, host: Option<Host>) -> Result<ExitCode, Trou
         Command::Dns(command) => dns::run(command).await,
         Command::Check { owner, within } => check::run(&owner, within).await,
         Command::Lint(args) => lint::run(args).await,
+        Command::Pulse(command) => pulse::run(command).await,
         Command::Schema => {
             println!("{:#}", skykeep_core::castle::Castle::schema());
             Ok(ExitCode::SUCCESS)

@@ -64,6 +64,17 @@ pub async fn after(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Ver
         "status shows the living castle",
         last(&out, &err),
     );
+    let pulse = out
+        .lines()
+        .find(|line| line.contains("pulse: given"))
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    verdicts.must(
+        pulse.contains("last all-green revision main@sha1:"),
+        "the castle gives a pulse, with the few rights of its own key, and says what it is made of",
+        pulse,
+    );
     let (code, out, err) = castle(places, folder, &["report"])?;
     verdicts.must(
         code == Some(0) && out.contains("restore.site") && out.contains("whole run"),

@@ -36,6 +36,7 @@ impl Watch {
             ("AWS secret key", &keys.aws_secret_access_key),
             ("Git token", &keys.github_token),
             ("Cloudflare token", &keys.cloudflare_token),
+            ("pulse secret key", &keys.pulse_secret_access_key),
             (RESTIC, &keys.restic_password),
         ] {
             needles.add(name, secret.as_bytes())?;

@@ -76,7 +76,33 @@ pub fn make(lab: &Lab, places: &Places, supplier: Supplier) -> Result<PathBuf> {
     }
 
     skykeep(places, &["lock", "--castle", path(&folder)?], "")?;
+    old_castle_beats(places, &folder)?;
     Ok(folder)
+}
+
+/// The last pulse of the castle that burns next: given by the product's own job, with what the manifest for that castle says.
+fn old_castle_beats(places: &Places, folder: &Path) -> Result<()> {
+    let manifest = skykeep(
+        places,
+        &["pulse", "manifest", "--name", "home", "--castle", path(folder)?],
+        &format!("{PASSPHRASE}\n"),
+    )?;
+    let old = places.work.join("old-castle");
+    std::fs::create_dir_all(&old)?;
+    for key in ["pulse.json", "ca.pem", "access-key-id", "secret-access-key", "seal"] {
+        let value = manifest
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(&format!("{key}: ")));
+        let value: String = serde_json::from_str(value.with_context(|| format!("the pulse's manifest has no {key}"))?)?;
+        std::fs::write(old.join(key), value)?;
+    }
+    let spec = old.join("pulse.json");
+    skykeep(
+        places,
+        &["pulse", "run", "--once", "--spec", path(&spec)?, "--keys", path(&old)?],
+        "",
+    )?;
+    Ok(())
 }
 
 /// Runs the product in the host's place of the laboratory, with these lines on standard input.

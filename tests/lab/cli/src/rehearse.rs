@@ -106,6 +106,11 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
         "what was pushed in mid-rebirth changes nothing: Flux stays at the commit that preflight read",
         format!("pinned to {}; the page below is the proof", &pinned[..12]),
     );
+    verdicts.must(
+        driven.text.contains("the newest pulse, of castle home, is "),
+        "before the names moved the old castle was found silent: its pulse is old and nobody answers at its address",
+        "nobody was asked anything",
+    );
     page(lab, &mut verdicts).await;
     driven.watch.judge(&mut verdicts);
     let touched = driven.proofs.untouched_after_handover();

@@ -20,6 +20,10 @@ pub struct Credentials {
     pub aws_access_key_id: String,
     /// Its secret.
     pub aws_secret_access_key: String,
+    /// Access key id of the pulse: at S3 it may write and read the castle's pulses, and read its lease.
+    pub pulse_access_key_id: String,
+    /// Its secret.
+    pub pulse_secret_access_key: String,
     /// Machine identity at Infisical (goes into the vault as `infisical/client-id`).
     pub infisical_client_id: String,
     /// Its secret (goes into the vault as `infisical/client-secret`).
@@ -45,6 +49,8 @@ impl Credentials {
         Self {
             aws_access_key_id: format!("AKIA{}", derive("aws access key", UPPER32, 16)),
             aws_secret_access_key: derive("aws secret key", ALNUM, 40),
+            pulse_access_key_id: format!("AKIA{}", derive("pulse access key", UPPER32, 16)),
+            pulse_secret_access_key: derive("pulse secret key", ALNUM, 40),
             infisical_client_id: format!(
                 "{}-{}-4{}-a{}-{}",
                 &id[..8],

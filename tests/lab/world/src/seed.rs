@@ -40,6 +40,8 @@ pub fn secrets(credentials: &Credentials, ca: &Ca) -> Result<BTreeMap<String, St
     let pairs = [
         ("AWS_ACCESS_KEY_ID", credentials.aws_access_key_id.clone()),
         ("AWS_SECRET_ACCESS_KEY", credentials.aws_secret_access_key.clone()),
+        ("PULSE_ACCESS_KEY_ID", credentials.pulse_access_key_id.clone()),
+        ("PULSE_SECRET_ACCESS_KEY", credentials.pulse_secret_access_key.clone()),
         ("GITHUB_TOKEN", credentials.github_token.clone()),
         ("CLOUDFLARE_API_TOKEN", credentials.cloudflare_token.clone()),
         ("HCLOUD_TOKEN", credentials.hcloud_token.clone()),

@@ -14,6 +14,7 @@ use crate::children::Children;
 use crate::cloudflare::{NAME_SERVERS, ZONE};
 use crate::credentials::Credentials;
 use crate::ns::{self, AUTHORITY, FRONT, PUBLIC_RESOLVERS, RESOLVER};
+use crate::seed::STATE_BUCKET;
 use crate::{names, proxy::Place};
 
 /// SeaweedFS's port in `sk-inet`.
@@ -88,10 +89,18 @@ pub fn dnsmasq(children: &Children, dir: &Path) -> Result<()> {
 pub async fn seaweedfs(children: &Children, cache: &Path, dir: &Path, credentials: &Credentials) -> Result<Place> {
     let weed = weed(cache).await?;
     fs::create_dir_all(dir.join("data"))?;
+    let here = |what: &str| format!("{what}:{STATE_BUCKET}/rossi");
     let identity = json!({"identities": [{
         "name": "rossi",
         "credentials": [{"accessKey": credentials.aws_access_key_id, "secretKey": credentials.aws_secret_access_key}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }, {
+        // As docs/aws-policy-pulse.json has it.
+        "name": "pulse",
+        "credentials": [{"accessKey": credentials.pulse_access_key_id, "secretKey": credentials.pulse_secret_access_key}],
+        "actions": [
+            here("Write") + "/pulse/*", here("Read") + "/pulse/*", here("Read") + "/lease.json*", here("Read") + "/dns-moved/*",
+        ],
     }]});
     fs::write(dir.join("s3.json"), identity.to_string())?;
     let domains = ["eu-central-1", "eu-west-1", "us-east-1"]

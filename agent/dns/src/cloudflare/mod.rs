@@ -1,5 +1,6 @@
 //! Cloudflare's v4 API: four calls.
 
+use futures::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use skykeep_core::{Secret, explain::chain};
 use crate::{
     change::{Change, Record},
     error::DnsError,
+    zone::Zone,
 };
 
 const API: &str = "https://api.cloudflare.com/client/v4";
@@ -23,7 +25,7 @@ pub struct Cloudflare {
 }
 
 /// A zone that the token can see and that Cloudflare serves.
-pub struct Zone {
+struct Seen {
     api: Cloudflare,
     id: String,
     name: String,
@@ -72,7 +74,7 @@ impl Cloudflare {
     }
 
     /// Checks the token and finds the zone.
-    pub async fn connect(self, zone: &str) -> Result<Zone, DnsError> {
+    pub async fn connect(self, zone: &str) -> Result<Box<dyn Zone>, DnsError> {
         let name = zone.trim_end_matches('.').to_ascii_lowercase();
         self.verify_token(&name).await?;
         let request = self.request(Method::GET, "/zones", &[("name", &name)])?;
@@ -97,11 +99,11 @@ impl Cloudflare {
             let why = "it may read them only".into();
             return Err(DnsError::Permission { zone: name, why });
         }
-        Ok(Zone {
+        Ok(Box::new(Seen {
             api: self,
             id: zone.id,
             name,
-        })
+        }))
     }
 
     async fn verify_token(&self, zone: &str) -> Result<(), DnsError> {
@@ -180,14 +182,8 @@ fn refused(status: StatusCode, body: &[u8], zone: &str) -> DnsError {
     }
 }
 
-impl Zone {
-    /// The zone's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Every record of the zone.
-    pub async fn records(&self) -> Result<Vec<Record>, DnsError> {
+impl Seen {
+    async fn read(&self) -> Result<Vec<Record>, DnsError> {
         let mut all = Vec::new();
         for page in 1..=MAX_PAGES {
             let path = format!("/zones/{}/dns_records", self.id);
@@ -208,10 +204,7 @@ impl Zone {
         })
     }
 
-    /// Makes a change in one transaction: all of it or nothing. Writes nothing when nothing is to be done.
-    ///
-    /// Not repeated here: after an error of the network read the records and plan anew.
-    pub async fn apply(&self, change: &Change) -> Result<(), DnsError> {
+    async fn write(&self, change: &Change) -> Result<(), DnsError> {
         if change.already_done() {
             return Ok(());
         }
@@ -236,6 +229,19 @@ impl Zone {
     }
 }
 
+impl Zone for Seen {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn records(&self) -> BoxFuture<'_, Result<Vec<Record>, DnsError>> {
+        Box::pin(self.read())
+    }
+
+    fn apply<'a>(&'a self, change: &'a Change) -> BoxFuture<'a, Result<(), DnsError>> {
+        Box::pin(self.write(change))
+    }
+}
+
 #[cfg(test)]
-#[path = "cloudflare_tests.rs"]
 mod tests;
