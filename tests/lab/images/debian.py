@@ -29,6 +29,8 @@ NEEDED_TOOLS = ["nft", "iptables", "ip6tables", "iptables-save", "iptables-resto
 UNWANTED = ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian",
             "usr/share/bash-completion", "usr/share/bug", "usr/share/nftables",
             "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/x86_64-linux-gnu/perl-base",
+            # Names a repo1-path, and then no other file may.
+            "etc/pgbackrest.conf",
             # What postgres compiles queries with: it does without.
             "usr/lib/postgresql/15/lib/bitcode", "usr/lib/postgresql/15/lib/llvmjit.so"]
 

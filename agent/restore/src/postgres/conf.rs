@@ -57,7 +57,8 @@ impl Repository<'_> {
             text += &format!("repo1-storage-port={port}\n");
         }
         if self.own_authorities {
-            text += &format!("repo1-storage-ca-file={folder}/{AUTHORITIES}\n");
+            // The file alone would shut the public ones out; most images have those here.
+            text += &format!("repo1-storage-ca-file={folder}/{AUTHORITIES}\nrepo1-storage-ca-path=/etc/ssl/certs\n");
         }
         if self.cipher_pass.is_some() {
             text += "repo1-cipher-type=aes-256-cbc\n";

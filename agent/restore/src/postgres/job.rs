@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use skykeep_core::Secret;
+use skykeep_core::{Explain, Secret};
 
 use super::{
     Fault, Outcome, Spec,
@@ -352,7 +352,30 @@ impl Job<'_> {
         let missing = || failed("make the first backup on the new path", "pgbackrest does not show it");
         outcome.base = newest_label(&info).ok_or_else(missing)?.to_owned();
         outcome.last_wal = last_segment(&info).ok_or_else(missing)?.to_string();
+        outcome.warning = self.contradiction(&outcome.base);
         Ok(())
+    }
+
+    /// What keeps pgBackRest, called as the database will call it, from finding the new path: the image may bring a
+    /// configuration of its own (Debian's names a `repo1-path`). The StatefulSet may put another in its place, so it is no error.
+    fn contradiction(&self, base: &str) -> Option<String> {
+        if self.folders.archive != Path::new(FOLDER) {
+            return None;
+        }
+        let mut command = self.programs.pgbackrest();
+        command.arg(format!("--stanza={}", self.spec.stanza));
+        command.args([
+            "--output=json",
+            "--log-level-file=off",
+            "--log-level-console=off",
+            "--log-level-stderr=error",
+            "info",
+        ]);
+        match self.programs.run(&mut command, "find the archive", self.until) {
+            Ok(said) if said.contains(base) => None,
+            Ok(_) => Some("it reads another repository".into()),
+            Err(e) => Some(e.why()),
+        }
     }
 }
 

@@ -50,6 +50,9 @@ pub struct Outcome {
     pub base: String,
     /// The last segment there.
     pub last_wal: String,
+    /// Why the database may not be able to archive although the job was.
+    #[serde(default)]
+    pub warning: Option<String>,
 }
 
 impl Outcome {
@@ -67,12 +70,39 @@ impl Outcome {
             [] => String::new(),
             roles => format!(", password of {} set", roles.join(", ")),
         };
+        let warning = match &self.warning {
+            Some(why) => format!("; LOOK AT ITS ARCHIVE: pgbackrest of its image does not find that by itself ({why})"),
+            None => String::new(),
+        };
         format!(
-            "backup {}{until}, {} bytes{looked}, {} questions answered{set}; archives anew from backup {}",
+            "backup {}{until}, {} bytes{looked}, {} questions answered{set}; archives anew from backup {}{warning}",
             self.backup,
             self.bytes,
             self.answers.len(),
             self.base
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_says_what_came_back_and_what_to_look_at() {
+        let mut outcome = Outcome {
+            backup: "20261130-203103F".into(),
+            last_transaction: "2026-11-30 20:31:06+00".into(),
+            timeline: 2,
+            bytes: 31_065_645,
+            answers: vec!["t".into()],
+            amcheck: true,
+            roles_set: vec!["shop".into()],
+            base: "20261130-203114F".into(),
+            ..Outcome::default()
+        };
+        let good = outcome.say();
+        outcome.warning = Some("ERROR: [031]: option 'repo1-path' cannot be set multiple times".into());
+        insta::assert_snapshot!(format!("{good}\n{}", outcome.say()));
     }
 }
