@@ -93,7 +93,7 @@ async fn a_young_pulse_is_waited_for_and_one_that_comes_anew_stops_the_move() {
     // Then it burns. The next laptop waits until it is surely silent, without asking anybody.
     world.bucket.leave(PULSE, b"its last", Duration::from_secs(30));
     let run = until_it_waits_at_the_fence(&world, &owner).await;
-    world.bucket.pass(Duration::from_secs(31));
+    world.bucket.pass(Duration::from_secs(91));
     assert_eq!(run.await.unwrap(), None);
     assert_ne!(address(&world).await, OLD_CASTLE);
 }

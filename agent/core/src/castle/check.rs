@@ -24,10 +24,10 @@ pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
     )?;
     let limit = castle.pulse.as_ref().map_or(5, |pulse| pulse.limit_minutes);
     ensure(
-        (1..=60).contains(&limit),
+        (2..=60).contains(&limit),
         "pulse.limitMinutes",
-        format!("{limit} is outside 1 to 60"),
-        "The job writes once a minute; 5 without this field.",
+        format!("{limit} is outside 2 to 60"),
+        "The job writes once a minute, so a living castle's pulse may be a minute old; 5 without this field.",
     )?;
     ensure(
         (1..=240).contains(&castle.laptop.idle_minutes),

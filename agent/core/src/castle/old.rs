@@ -14,7 +14,7 @@ pub struct Pulse {
     pub access_key_id: SecretRef,
     /// Its secret access key.
     pub secret_access_key: SecretRef,
-    /// A castle whose newest pulse is older than this many minutes counts as silent; 1 to 60.
+    /// A castle whose newest pulse is older than this many minutes counts as silent; 2 to 60.
     #[serde(default = "five")]
     pub limit_minutes: u8,
 }

@@ -89,6 +89,9 @@ pub fn judge(facts: &Facts, limit: Duration, expected: OldPulse) -> Verdict {
             newest.who,
             span(newest.age)
         )),
+        None if of(Stance::SteppedBack).next().is_some() => {
+            Verdict::Silent(format!("a castle had stepped back, and is silent since; {nobody}"))
+        }
         None if facts.answers.is_empty() => Verdict::Silent("the names point to no other castle".into()),
         None if expected == OldPulse::None => Verdict::Silent(format!("{nobody}; it never had a pulse")),
         None => Verdict::Unknown(format!("no castle has ever given a pulse; {nobody}")),
@@ -181,6 +184,16 @@ mod tests {
             (
                 "it has stepped back, and answers",
                 judged(vec![back.clone()], vec![answer(true)]),
+            ),
+            (
+                "it had stepped back long ago",
+                judged(
+                    vec![Sign {
+                        stance: Stance::SteppedBack,
+                        ..sign("home", 9000)
+                    }],
+                    vec![answer(false)],
+                ),
             ),
             (
                 "one has stepped back, another has not",
