@@ -6,10 +6,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Event, Namespace, PersistentVolumeClaim, Pod},
+};
 use kube::{
     Api, Client, Config,
-    api::{ListParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams},
     config::KubeConfigOptions,
 };
 use serde_json::{Value, json};
@@ -183,4 +186,58 @@ async fn restores_stand_where_their_applications_will_and_nothing_else_moves() {
     assert_eq!(of(&seen, "wiki-0"), wiki);
     assert_eq!(of(&seen, "shelf-"), Some("w2".into()));
     assert_eq!(of(&seen, "blog-"), of(&seen, "skykeep-restore-site"));
+    the_guard_stays(&client).await;
+}
+
+/// The claim of a StatefulSet and its pod are lost: nothing runs on an empty one, and the event says what to do.
+async fn the_guard_stays(client: &Client) {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), "web");
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "web");
+    let events: Api<Event> = Api::namespaced(client.clone(), "web");
+    claims.delete("pages-wiki-0", &DeleteParams::default()).await.unwrap();
+    // Restores that are over don't mount anything any more; here they never ended.
+    let jobs: Api<Job> = Api::namespaced(client.clone(), "web");
+    for name in ["skykeep-restore-wiki", "skykeep-restore-media"] {
+        jobs.delete(name, &DeleteParams::background()).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // No kubelet ends these.
+    for name in machines(client)
+        .await
+        .into_keys()
+        .filter(|name| name.contains("wiki") || name.contains("media"))
+    {
+        let _gone_already = pods.delete(&name, &DeleteParams::default().grace_period(0)).await;
+    }
+    let mut told = String::new();
+    for _ in 0..60 {
+        let failed = events
+            .list(&ListParams::default().fields("reason=FailedCreate"))
+            .await
+            .unwrap();
+        let message = failed
+            .into_iter()
+            .filter_map(|e| e.message)
+            .find(|m| m.contains("pages-wiki-0"));
+        told = message.filter(|m| m.contains("skykeep restore")).unwrap_or_default();
+        if !told.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(
+        told.contains("skykeep restore NAME --again NAME"),
+        "the StatefulSet was not told"
+    );
+    assert!(claims.get_opt("pages-wiki-0").await.unwrap().is_none());
+
+    // What `--again` begins with: the claim may be made, and whoever mounts it waits.
+    ledger::reopen(client, "web", "pages-wiki-0").await.unwrap();
+    for _ in 0..90 {
+        if pods.get_opt("wiki-0").await.unwrap().is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(gated(client, "wiki-0").await && claims.get_opt("pages-wiki-0").await.unwrap().is_some());
 }
