@@ -1,8 +1,11 @@
 //! What the API servers wrote down: no pod that mounts a treasure ever got a machine before the ledger said that it is back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::{inspect::machines, lab::Lab, verdicts::Verdicts};
@@ -139,6 +142,19 @@ fn worked(event: &Value) -> bool {
         .pointer("/responseStatus/code")
         .and_then(Value::as_u64)
         .is_some_and(|code| code < 300)
+}
+
+/// Judges logs that lie on this machine.
+pub fn by_hand(logs: &[PathBuf]) -> Result<()> {
+    let lines: Result<Vec<String>, _> = logs.iter().map(std::fs::read_to_string).collect();
+    let judgement = judge(&lines?.join("\n"));
+    println!("{judgement:#?}");
+    ensure!(
+        judgement.violations.is_empty(),
+        "{} violations",
+        judgement.violations.len()
+    );
+    Ok(())
 }
 
 /// Fetches the audit logs from the control planes and says what they prove. `mounting`: pods that mount treasures now.

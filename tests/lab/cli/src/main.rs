@@ -60,6 +60,12 @@ enum Command {
         #[arg(long)]
         skykeep: PathBuf,
     },
+    /// Judge audit logs of a castle's API servers by hand
+    Audit {
+        /// The logs, of all control planes
+        #[arg(required = true)]
+        logs: Vec<PathBuf>,
+    },
     /// The same castle from the host: killed in the middle, resumed, and taken down
     Host {
         /// The program under test
@@ -98,6 +104,7 @@ async fn main() -> Result<()> {
             let places = Places::new(&skykeep, "hang")?;
             within_lab(&places, |lab, places| Box::pin(hang::run(lab, places))).await
         }
+        Command::Audit { logs } => audit::by_hand(&logs),
         Command::Host { skykeep, cloud } => {
             let places = Places::new(&skykeep, "host")?;
             within_lab(&places, |lab, places| Box::pin(host::run(lab, places, cloud))).await
