@@ -162,3 +162,10 @@ async fn user_data_that_hetzner_would_not_take_is_refused_before() {
     assert!(text(&error).contains("32 KiB"), "{}", text(&error));
     assert_eq!(stage.done("POST servers"), 0);
 }
+
+#[test]
+fn what_a_castle_costs_here_is_servers_their_addresses_and_a_balancer() {
+    let needs = skykeep_cloud::cost::needs(&skykeep_core::castle::Cloud::Hetzner(castle()));
+    let wanted = [("cpx31", 5), ("load-balancer", 1), ("public-address", 5)];
+    assert_eq!(needs, wanted.map(|(kind, n)| (kind.to_owned(), n)));
+}

@@ -89,8 +89,10 @@ fn hetzner(subject: &Subject, method: &str, path: &str) -> Response {
     let public = subject.public.map(|ip| ip.to_string()).unwrap_or_default();
     let text = match path {
         "/hetzner/v1/metadata" => format!(
-            "availability-zone: {}-dc1\nhostname: {}\ninstance-id: {id}\npublic-ipv4: {public}\nregion: {}\npublic-keys: []\nvendor_data: \"\"\n",
-            spec.az, spec.hostname, spec.region
+            "availability-zone: {}-dc1\nhostname: {}\ninstance-id: {id}\npublic-ipv4: {public}\nregion: {}\npublic-keys: []\nvendor_data: \"\"\n\
+             network-config:\n  version: 1\n  config:\n  - {{type: physical, name: eth0, mac_address: \"{}\", \
+             subnets: [{{type: dhcp, ipv4: true}}]}}\n",
+            spec.az, spec.hostname, spec.region, spec.mac
         ),
         "/hetzner/v1/metadata/instance-id" => id.to_owned(),
         "/hetzner/v1/metadata/hostname" => spec.hostname.clone(),

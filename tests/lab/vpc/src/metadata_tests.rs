@@ -157,7 +157,10 @@ fn a_machine_of_hetzner_finds_hetzners_service_without_a_token_and_no_other() {
     subject.spec.supplier = Supplier::Hetzner;
     subject.spec.id = "hz-4711".into();
     let get = |path: &str| ask(&subject, &mut Tokens::default(), "GET", path, &[]);
-    assert!(body(&get("/hetzner/v1/metadata")).contains("instance-id: 4711\n"));
+    let metadata = body(&get("/hetzner/v1/metadata"));
+    assert!(metadata.contains("instance-id: 4711\n"), "{metadata}");
+    // cloud-init ends without it, whatever else is set.
+    assert!(metadata.contains("\nnetwork-config:\n  version: 1\n"), "{metadata}");
     assert_eq!(body(&get("/hetzner/v1/metadata/instance-id")), "4711");
     assert_eq!(get("/hetzner/v1/userdata").body, subject.spec.user_data);
     assert_eq!(get("/latest/meta-data/instance-id").status, 404);
