@@ -98,6 +98,27 @@ pub struct Laptop {
     /// The country (two capitals, ISO 3166) whose radio rules the Wi-Fi card keeps. Without it the card keeps those that hold everywhere, until the access
     /// point names its country.
     pub wifi_country: Option<String>,
+    /// The layout of the keyboard when the passphrase is asked for; Ctrl-L there takes the next one.
+    pub keyboard: Keyboard,
+}
+
+/// What the keys of a keyboard give.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Keyboard {
+    /// American.
+    #[default]
+    Us,
+    /// British.
+    Gb,
+    /// Italian.
+    It,
+    /// German.
+    De,
+    /// French.
+    Fr,
+    /// Spanish.
+    Es,
 }
 
 impl Default for Laptop {
@@ -106,6 +127,7 @@ impl Default for Laptop {
             idle_minutes: 15,
             wipe_when_stick_is_removed: false,
             wifi_country: None,
+            keyboard: Keyboard::Us,
         }
     }
 }
