@@ -13,7 +13,7 @@ use crate::{
     Findings, Needles,
     crash::{self, Fault},
     ending::Ending,
-    hardware::{LID_CLOSED, LID_PORT, laptop, on_a_french_keyboard, power_on},
+    hardware::{laptop, on_a_french_keyboard, power_on},
     owner,
     owner::{NAME_CONTROL, NAME_PASSPHRASE, NAME_ROOT, NAME_SLOT_KEY, PASSPHRASE},
     search,
@@ -207,10 +207,6 @@ impl Boot<'_> {
             Ending::Crash => self.fault(program, Fault::Crash, "a fault of Skykeep: it was ended by SIGILL"),
             Ending::Panic => self.fault(program, Fault::Panic, "a fault of Skykeep: it ended with exit code 101"),
             Ending::OutOfMemory => self.fault(program, Fault::EatMemory, "this machine ran out of memory"),
-            Ending::Lid => {
-                self.laptop.write_port(LID_PORT, LID_CLOSED)?;
-                self.laptop.wait_for("the lid was closed", LONG).map(drop)
-            }
             Ending::WipingHangs => {
                 // What deletes temporary files, and before them the owner's part.
                 crash::plant(&mut self.laptop, program, "init4wipe5empty17h", Fault::Hang, &self.dump)?;

@@ -17,8 +17,6 @@ pub enum Ending {
     Panic,
     /// Memory runs out when the vault is open.
     OutOfMemory,
-    /// The lid is closed when the vault is open.
-    Lid,
     /// `q` and `y` when the vault is open, and wiping never comes to its end.
     WipingHangs,
     /// Half a passphrase is typed, and nobody comes back.
@@ -41,7 +39,6 @@ impl Ending {
         Ending::Crash,
         Ending::Panic,
         Ending::OutOfMemory,
-        Ending::Lid,
         Ending::WipingHangs,
         Ending::IdleAtPrompt,
         Ending::CtrlD,
@@ -60,7 +57,6 @@ impl Ending {
             Ending::Crash => "serial line; the agent crashes while unlocked",
             Ending::Panic => "serial line; the agent panics while unlocked",
             Ending::OutOfMemory => "serial line; memory runs out while unlocked",
-            Ending::Lid => "serial line; lid closed while unlocked",
             Ending::WipingHangs => "serial line; abort by key while unlocked, and wiping hangs",
             Ending::IdleAtPrompt => "serial line; half a passphrase, then nobody",
             Ending::CtrlD => "serial line; Ctrl-D at the prompt",

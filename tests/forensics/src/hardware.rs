@@ -1,11 +1,8 @@
-//! The laptop of a boot: its stick, its keyboard, its lid.
+//! The laptop of a boot: its stick and its keyboard.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use lab_laptop::{Config, Laptop, Network};
 
 use crate::{
@@ -13,11 +10,6 @@ use crate::{
     ending::Ending,
     owner::{self, Owner},
 };
-
-/// Where the lid's table looks whether it is closed, and what it finds there then (`lid.asl`).
-pub(crate) const LID_PORT: u16 = 0x378;
-/// See [`LID_PORT`].
-pub(crate) const LID_CLOSED: u8 = 0x5a;
 
 /// Switches on a laptop with a stick of its own.
 ///
@@ -40,36 +32,12 @@ pub(crate) fn power_on(places: &Places, work: &Path, owner: &Owner, ending: Endi
         Ending::FailedOnScreen => Network::None,
         _ => Network::Silent,
     };
-    if ending == Ending::Lid {
-        config.more = lid(&places.tree, work)?;
-    }
     let mut laptop = Laptop::start(config)?;
     if ending != Ending::FailedOnScreen {
         // The network's deadlines begin when the cable is put in: after the passphrase.
         laptop.plug_cable(false)?;
     }
     Ok(laptop)
-}
-
-/// A lid, as firmware describes one, for a machine that QEMU gives none: compiled from `lid.asl`.
-fn lid(tree: &Path, work: &Path) -> Result<Vec<String>> {
-    let table = work.join("lid");
-    let output = Command::new("iasl")
-        .arg("-p")
-        .arg(&table)
-        .arg(tree.join("tests/forensics/src/lid.asl"))
-        .output()
-        .context("iasl of acpica-tools")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    let words = [
-        "-acpitable",
-        &format!("file={}.aml", table.display()),
-        "-chardev",
-        "null,id=lid",
-        "-device",
-        "isa-parallel,chardev=lid",
-    ];
-    Ok(words.map(str::to_owned).into())
 }
 
 /// The characters of an American keyboard whose keys give this text on a French one.

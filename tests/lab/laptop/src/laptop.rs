@@ -151,14 +151,6 @@ impl Laptop {
         Ok(())
     }
 
-    /// Writes a byte to one of the machine's ports.
-    pub fn write_port(&mut self, port: u16, value: u8) -> Result<()> {
-        let line = format!("o /b {port:#x} {value:#x}");
-        let said = self.qmp.call("human-monitor-command", json!({"command-line": line}))?;
-        ensure!(said.as_str() == Some(""), "QEMU says {said} to {line:?}");
-        Ok(())
-    }
-
     /// Presses the power button, briefly.
     pub fn press_power_button(&mut self) -> Result<()> {
         self.qmp.call("system_powerdown", json!({})).map(drop)
