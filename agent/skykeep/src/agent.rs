@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::{
     console::{
         board::Board,
-        keys,
+        keyboard, keys,
         lines::{self, Output},
         prompt::{self, Answer},
         rail::{self, View},
@@ -51,6 +51,9 @@ pub async fn run() -> Result<ExitCode, Trouble> {
     let mut owner = OwnersPart::read(Path::new(OWNER))?;
     println!("The castle is called {}.", owner.castle.name);
     let patience = Duration::from_secs(u64::from(owner.castle.laptop.idle_minutes) * 60);
+    if let Err(e) = keyboard::set(owner.castle.laptop.keyboard) {
+        println!("The keyboard's layout can't be set: {e}");
+    }
     // The network comes up while the passphrase is being typed.
     let mut network = Network::begin(
         need(&owner),
@@ -161,6 +164,7 @@ async fn ask(owner: &OwnersPart, patience: Duration) -> Result<Option<Vault>, Tr
         "Ctrl-D wipes and powers off; so does nobody typing for {} minutes.",
         laptop.idle_minutes
     );
+    println!("{}", keyboard::line());
     usage::prompt_stands();
     loop {
         let passphrase = match prompt::secret_line_within("Passphrase: ", Some(patience))? {
@@ -185,7 +189,13 @@ async fn ask(owner: &OwnersPart, patience: Duration) -> Result<Option<Vault>, Tr
                 return Ok(Some(vault));
             }
             Err(error @ (VaultError::WrongPassphrase | VaultError::Recovery | VaultError::Passphrase(_))) => {
-                println!("{}: {}. {}", error.what(), error.why(), error.remedy());
+                println!(
+                    "{}: {}. {}\n{}",
+                    error.what(),
+                    error.why(),
+                    error.remedy(),
+                    keyboard::line()
+                );
             }
             Err(error) => return Err(error.into()),
         }

@@ -6,8 +6,10 @@
 //! * [`harden_process`]: no core dump, no tracing by another process of the same user; [`can_be_dumped`] asks whether it holds;
 //! * [`wipe_stack`]: what a computation left on the stack;
 //! * [`overwrite_terminal_input`]: what the kernel keeps of typed lines;
+//! * [`set_keys`]: the layout of the keyboard at a screen;
 //! * [`make_mounts_read_only`], [`keep_memory_in_ram`]: what protects a host that Skykeep works on.
 
+mod keyboard;
 mod locked;
 mod map;
 mod private;
@@ -15,6 +17,7 @@ mod process;
 mod stack;
 mod terminal;
 
+pub use keyboard::{Key, has_keyboard, set_keys};
 pub use locked::LockedBuf;
 pub use private::{keep_memory_in_ram, make_mounts_read_only};
 pub use process::{can_be_dumped, harden_process};

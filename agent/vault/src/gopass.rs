@@ -43,21 +43,22 @@ pub fn split(plain: &[u8]) -> Vec<(&'static str, Secret)> {
     parts
 }
 
-/// The content of a binary entry, as `gopass fscopy` and `gopass cat` write it.
+/// The content of a binary entry, as `gopass fscopy` and `gopass cat` write it: an empty first line, headers, and base64 right behind them (or, as in other
+/// versions, after an empty line).
 fn attached(plain: &[u8]) -> Option<Secret> {
     let text = std::str::from_utf8(plain).ok()?;
-    let (head, body) = text.split_once("\n\n")?;
+    let mut lines = text.lines().skip_while(|line| line.is_empty()).peekable();
     let mut base64 = false;
-    for line in head.lines().skip_while(|line| line.is_empty()) {
-        let (name, value) = line.split_once(':')?;
+    while let Some((name, value)) = lines.peek().copied().and_then(|line| line.split_once(':')) {
         base64 |= name.trim().eq_ignore_ascii_case("content-transfer-encoding")
             && value.trim().eq_ignore_ascii_case("base64");
+        lines.next();
     }
     if !base64 {
         return None;
     }
-    let mut packed = Zeroizing::new(String::with_capacity(body.len()));
-    packed.extend(body.chars().filter(|c| !c.is_ascii_whitespace()));
+    let mut packed = Zeroizing::new(String::with_capacity(text.len()));
+    packed.extend(lines.flat_map(str::chars).filter(|c| !c.is_ascii_whitespace()));
     BASE64_STANDARD.decode(&*packed).ok().map(Secret::new)
 }
 
@@ -101,6 +102,11 @@ mod tests {
     fn a_binary_file_is_unpacked() {
         let plain = b"\ncontent-disposition: attachment; filename=\"k\"\ncontent-transfer-encoding: Base64\n\nAAH/\n";
         assert_eq!(parts(plain), one(&[0, 1, 255]));
+        // As gopass 1.16.1 wrote it.
+        let plain = b"\nContent-Disposition: attachment; filename=\"k\"\nContent-Transfer-Encoding: Base64\nAAH/\n";
+        assert_eq!(parts(plain), one(&[0, 1, 255]));
+        let plain = b"pw\nContent-Transfer-Encoding: Base64\nAAH/\n";
+        assert_eq!(parts(plain).len(), 2, "a password and what is beside it");
     }
 
     #[test]

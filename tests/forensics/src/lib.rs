@@ -6,6 +6,8 @@
 mod aes;
 pub mod boots;
 mod crash;
+pub mod ending;
+mod hardware;
 mod needles;
 pub mod owner;
 mod search;

@@ -3,7 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, ensure};
-use forensics::boots::{self, Ending, Places, Verdict};
+use forensics::{
+    boots::{self, Places, Verdict},
+    ending::Ending,
+};
 
 fn main() -> Result<ExitCode> {
     let mut arguments = std::env::args().skip(1);

@@ -48,7 +48,7 @@ pub fn make(tree: &Path, folder: PathBuf, impatient: bool) -> Result<Owner> {
     fs::create_dir_all(&folder)?;
     let mut castle = fs::read_to_string(tree.join("tests/castle/castle.yaml"))?;
     let minutes = if impatient { 1 } else { 15 };
-    castle += &format!("\nlaptop: {{idleMinutes: {minutes}, wipeWhenStickIsRemoved: true}}\n");
+    castle += &format!("\nlaptop: {{idleMinutes: {minutes}, wipeWhenStickIsRemoved: true, keyboard: de}}\n");
     fs::write(folder.join("castle.yaml"), castle)?;
     fs::write(
         folder.join("castle.lock"),

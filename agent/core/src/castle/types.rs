@@ -109,6 +109,27 @@ pub struct Laptop {
     pub proxy: Option<Proxy>,
     /// Network cards keep the hardware addresses that their makers gave them. Without it each run has random ones.
     pub keep_mac: bool,
+    /// The layout of the keyboard when the passphrase is asked for; Ctrl-L there takes the next one.
+    pub keyboard: Keyboard,
+}
+
+/// What the keys of a keyboard give.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Keyboard {
+    /// American.
+    #[default]
+    Us,
+    /// British.
+    Gb,
+    /// Italian.
+    It,
+    /// German.
+    De,
+    /// French.
+    Fr,
+    /// Spanish.
+    Es,
 }
 
 impl Default for Laptop {
@@ -119,6 +140,7 @@ impl Default for Laptop {
             wifi_country: None,
             proxy: None,
             keep_mac: false,
+            keyboard: Keyboard::Us,
         }
     }
 }

@@ -14,12 +14,16 @@ use nix::{
 use skykeep_core::{Explained, Secret};
 use zeroize::Zeroize;
 
+use super::keyboard;
+
 /// Longest passphrase that is read, bytes.
 const LONGEST: usize = 4096;
 /// A terminal throws away what a line has beyond this: a line that is full is not the line that was typed.
 const FULL: usize = 4095;
 /// Ctrl-C, which ends a line here like Enter.
 const CANCEL: u8 = 3;
+/// Ctrl-L, which takes the next layout of the keyboard.
+const LAYOUT: u8 = 12;
 
 /// What came of a question.
 pub enum Answer {
@@ -31,6 +35,24 @@ pub enum Answer {
     Cancelled,
     /// Nobody ended a line in time. What was half typed is wiped.
     TimeUp,
+}
+
+/// What ended a line.
+enum Ended {
+    Answer(Answer),
+    /// What was typed is wiped: it was typed on a keyboard that gives something else.
+    OtherLayout,
+}
+
+/// How a line is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// What is typed is seen.
+    Seen,
+    /// It is not.
+    Hidden,
+    /// It is not, and the keyboard belongs to us: its layout may be changed.
+    Ours,
 }
 
 /// Asks for one line without showing it, for as long as it takes. See [`hidden_line_within`].
@@ -55,28 +77,42 @@ fn not_typed(why: &str) -> Explained {
 ///
 /// The terminal gives whole lines, unshown: for exactly this the kernel clears its own copies as it hands them out.
 pub fn hidden_line_within(question: &str, patience: Option<Duration>) -> Result<Answer, Explained> {
-    line_within(question, patience, false)
+    line_within(question, patience, Manner::Hidden).map(answer_of)
 }
 
 /// As [`hidden_line_within`], but what is typed is seen: for what is no secret.
 pub fn shown_line_within(question: &str, patience: Option<Duration>) -> Result<Answer, Explained> {
-    line_within(question, patience, true)
+    line_within(question, patience, Manner::Seen).map(answer_of)
 }
 
-/// As [`hidden_line_within`]; afterwards the kernel's line buffer, in which what was typed before the question or only half still stands, is overwritten.
+/// As [`hidden_line_within`], on the image's own console: Ctrl-L takes the next layout of the keyboard. Afterwards the kernel's line buffer, in which what was
+/// typed before the question or only half still stands, is overwritten.
 pub fn secret_line_within(question: &str, patience: Option<Duration>) -> Result<Answer, Explained> {
-    let answer = hidden_line_within(question, patience);
-    if let Err(e) = skykeep_sys::overwrite_terminal_input(io::stdin().as_fd()) {
-        println!("The console's line buffer can't be overwritten: {e}");
+    loop {
+        let ended = line_within(question, patience, Manner::Ours);
+        if let Err(e) = skykeep_sys::overwrite_terminal_input(io::stdin().as_fd()) {
+            println!("The console's line buffer can't be overwritten: {e}");
+        }
+        match ended? {
+            Ended::Answer(answer) => return Ok(answer),
+            Ended::OtherLayout => println!("{}", keyboard::next()),
+        }
     }
-    answer
 }
 
-fn line_within(question: &str, patience: Option<Duration>, seen: bool) -> Result<Answer, Explained> {
+/// Where Ctrl-L is a letter like another, nothing else ends a line.
+fn answer_of(ended: Ended) -> Answer {
+    match ended {
+        Ended::Answer(answer) => answer,
+        Ended::OtherLayout => Answer::Cancelled,
+    }
+}
+
+fn line_within(question: &str, patience: Option<Duration>, manner: Manner) -> Result<Ended, Explained> {
     let stdin = io::stdin();
     // Before the question stands there: who answers fast must find the echo off and lose no key.
     let guard = if stdin.is_terminal() {
-        Some(Echo::set(seen)?)
+        Some(Echo::set(manner)?)
     } else {
         None
     };
@@ -88,32 +124,37 @@ fn line_within(question: &str, patience: Option<Duration>, seen: bool) -> Result
         .map(File::from)
         .map_err(|e| problem(&e))?;
     let deadline = patience.map(|patience| Instant::now() + patience);
-    let answer = line_of(&mut file, guard.is_some(), deadline);
+    let ours = guard.is_some() && manner == Manner::Ours;
+    let ended = line_of(&mut file, guard.is_some(), ours, deadline);
     drop(guard);
-    if !seen {
+    if manner != Manner::Seen {
         eprintln!();
     }
-    answer
+    ended
 }
 
 /// Reads unbuffered, byte by byte, into one buffer that never moves: a buffered reader would keep a copy that nobody wipes.
-fn line_of(file: &mut File, terminal: bool, deadline: Option<Instant>) -> Result<Answer, Explained> {
+fn line_of(file: &mut File, terminal: bool, ours: bool, deadline: Option<Instant>) -> Result<Ended, Explained> {
     let longest = if terminal { FULL - 1 } else { LONGEST };
     let mut line = Vec::with_capacity(LONGEST + 1);
     let mut byte = [0u8; 1];
     loop {
         if !readable_before(file, deadline)? {
             line.zeroize();
-            return Ok(Answer::TimeUp);
+            return Ok(Ended::Answer(Answer::TimeUp));
         }
         match file.read(&mut byte) {
-            Ok(0) if line.is_empty() => return Ok(Answer::End),
-            Ok(0) => return Ok(Answer::Line(Secret::new(line))),
+            Ok(0) if line.is_empty() => return Ok(Ended::Answer(Answer::End)),
+            Ok(0) => return Ok(Ended::Answer(Answer::Line(Secret::new(line)))),
             Ok(_) => match byte {
-                [b'\n' | b'\r'] => return Ok(Answer::Line(Secret::new(line))),
+                [b'\n' | b'\r'] => return Ok(Ended::Answer(Answer::Line(Secret::new(line)))),
                 [CANCEL] if terminal => {
                     line.zeroize();
-                    return Ok(Answer::Cancelled);
+                    return Ok(Ended::Answer(Answer::Cancelled));
+                }
+                [LAYOUT] if ours => {
+                    line.zeroize();
+                    return Ok(Ended::OtherLayout);
                 }
                 [0x15] => line.zeroize(),
                 [b] if line.len() < longest => line.push(b),
@@ -175,12 +216,12 @@ fn problem(e: &io::Error) -> Explained {
 struct Echo(termios::Termios);
 
 impl Echo {
-    fn set(on: bool) -> Result<Self, Explained> {
+    fn set(manner: Manner) -> Result<Self, Explained> {
         let stdin = io::stdin();
         let before = termios::tcgetattr(&stdin).map_err(|e| problem(&e.into()))?;
         let mut quiet = before.clone();
         quiet.local_flags.insert(LocalFlags::ICANON);
-        quiet.local_flags.set(LocalFlags::ECHO, on);
+        quiet.local_flags.set(LocalFlags::ECHO, manner == Manner::Seen);
         quiet.local_flags.remove(LocalFlags::ECHONL);
         // Ctrl-C must not end us with the echo off, so it is no signal but the end of the line. Noise on a serial line
         // must not stop the output.
@@ -188,6 +229,13 @@ impl Echo {
         quiet.input_flags.remove(InputFlags::IXON);
         if let Some(end) = quiet.control_chars.get_mut(SpecialCharacterIndices::VEOL as usize) {
             *end = CANCEL;
+        }
+        if let (Manner::Ours, Some(end)) = (
+            manner,
+            quiet.control_chars.get_mut(SpecialCharacterIndices::VEOL2 as usize),
+        ) {
+            quiet.local_flags.insert(LocalFlags::IEXTEN);
+            *end = LAYOUT;
         }
         // Also throws away what was typed before the question stood there.
         termios::tcsetattr(&stdin, SetArg::TCSAFLUSH, &quiet).map_err(|e| problem(&e.into()))?;
@@ -215,10 +263,11 @@ mod tests {
         let got = line_of(
             &mut File::from(far),
             false,
+            false,
             patience.map(|patience| Instant::now() + patience),
         );
         drop(held);
-        got
+        got.map(answer_of)
     }
 
     fn text(answer: &Answer) -> &str {
@@ -250,6 +299,17 @@ mod tests {
         let patience = Some(Duration::from_millis(20));
         assert_eq!(text(&answer(b"", patience, false).expect("time")), "TIME");
         assert_eq!(text(&answer(b"half a pass", patience, false).expect("time")), "TIME");
+    }
+
+    #[test]
+    fn ctrl_l_asks_for_another_layout_only_where_the_keyboard_is_ours() {
+        let typed = |ours| {
+            let (far, near) = nix::unistd::pipe().expect("pipe");
+            File::from(near).write_all(b"half\x0cmore\n").expect("typing");
+            line_of(&mut File::from(far), true, ours, None).expect("line")
+        };
+        assert!(matches!(typed(true), Ended::OtherLayout));
+        assert_eq!(text(&answer_of(typed(false))), "half\x0cmore");
     }
 
     #[test]

@@ -13,7 +13,14 @@ pub(crate) fn keys_for(character: char) -> Option<Vec<String>> {
         ('=', "equal"),
         ('\'', "apostrophe"),
     ];
-    const SHIFTED: &[(char, &str)] = &[(':', "semicolon"), ('?', "slash"), ('_', "minus"), ('!', "1")];
+    const SHIFTED: &[(char, &str)] = &[
+        (':', "semicolon"),
+        ('?', "slash"),
+        ('_', "minus"),
+        ('!', "1"),
+        ('@', "2"),
+        ('$', "4"),
+    ];
     let name = |table: &[(char, &str)]| {
         let found = table.iter().find(|(c, _)| *c == character);
         found.map(|(_, key)| (*key).to_owned())

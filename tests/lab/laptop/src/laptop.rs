@@ -134,11 +134,20 @@ impl Laptop {
         for key in text.chars() {
             let keys =
                 crate::keyboard::keys_for(key).with_context(|| format!("a US keyboard has no key for {key:?}"))?;
-            let keys: Vec<_> = keys.iter().map(|name| json!({"type": "qcode", "data": name})).collect();
-            self.qmp.call("send-key", json!({"keys": keys, "hold-time": 30}))?;
-            // QEMU's own queue is short, and the keyboard reports 100 times a second.
-            std::thread::sleep(Duration::from_millis(80));
+            self.press_together(&keys)?;
         }
+        Ok(())
+    }
+
+    /// Holds keys of the emulated keyboard together, by QEMU's names of them.
+    pub fn press_together(&mut self, keys: &[impl AsRef<str>]) -> Result<()> {
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|name| json!({"type": "qcode", "data": name.as_ref()}))
+            .collect();
+        self.qmp.call("send-key", json!({"keys": keys, "hold-time": 30}))?;
+        // QEMU's own queue is short, and the keyboard reports 100 times a second.
+        std::thread::sleep(Duration::from_millis(80));
         Ok(())
     }
 
