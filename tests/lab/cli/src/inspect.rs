@@ -11,9 +11,14 @@ use crate::{
 /// What a machine is looked for from outside: SSH, and everything that Kubernetes opens. The node ports are the entry's.
 const PORTS: [std::ops::RangeInclusive<u16>; 5] = [1..=1024, 2379..=2381, 6443..=6443, 10247..=10260, 30000..=32767];
 
+/// All machines of the castle.
+pub fn machines(lab: &Lab) -> Vec<Machine> {
+    lab.instances()
+}
+
 /// All of it.
 pub async fn look(lab: &Lab, verdicts: &mut Verdicts) -> Result<()> {
-    let machines = lab.instances();
+    let machines = machines(lab);
     strangers(lab, verdicts).await?;
     tokio::task::block_in_place(|| {
         no_login(lab, &machines, verdicts)?;
