@@ -108,8 +108,10 @@ pub fn plan(zone: &str, records: &[Record], names: &[String], addresses: &[Ipv4A
     }
     let zone = plain(zone);
     let wanted: BTreeSet<String> = addresses.iter().map(ToString::to_string).collect();
-    let mut change = Change::default();
-    change.from = Undo::of(records, names).records;
+    let mut change = Change {
+        from: Undo::of(records, names).records,
+        ..Change::default()
+    };
     let names: BTreeSet<String> = names.iter().map(|n| plain(n)).collect();
     for name in names {
         if name != zone && !name.ends_with(&format!(".{zone}")) {
