@@ -2,7 +2,7 @@
 # Databases against the laboratory's internet: the real PostgreSQL and pgBackRest make backups on S3 (HTTPS, SeaweedFS behind it),
 # our job brings them back along their lineage, and the database is asked. Root; no cluster.
 #   cargo build -p skykeep-rebirth --example database; cargo build -p lab-world --example world
-#   tests/lab/world/alone agent/restore/tests/postgres.sh PATH-OF/database PATH-OF/world
+#   tests/lab/world/alone agent/restore/tests/postgres.sh PATH-OF/database PATH-OF/world     # minutes; SHORT=1: the lineage alone
 set -eu
 job=$1 world=$2
 here=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -35,6 +35,7 @@ printf %s "$(key aws_access_key_id)" >"$own/keys/AWS_ACCESS_KEY_ID"
 printf %s "$(key aws_secret_access_key)" >"$own/keys/AWS_SECRET_ACCESS_KEY"
 echo "the repository's passphrase" >"$own/keys/CIPHER"
 printf %s "it's \\ a: new \"password\"" >"$own/keys/SHOP_DATABASE_PASSWORD"
+cp "$here/tests/castle/database/make" "$own/make"
 chown -R postgres: "$own"
 # As the database's user, in a process namespace of its own: what is killed takes all of its children along.
 as() { ip netns exec sk-host setpriv --reuid=postgres --regid=postgres --clear-groups env -i PATH=/usr/bin:/bin HOME=/nonexistent "$@"; }
@@ -90,7 +91,7 @@ echo "== the old castle's database: a base backup, and rows that are only in its
 repository pgbackrest
 as mkdir "$own/old"
 castle pgbackrest
-seeded=$(as "$here/tests/castle/database/make" "$own/old" "$own/pgbackrest.d")
+seeded=$(as "$own/make" "$own/old" "$own/pgbackrest.d")
 echo "$seeded"
 for part in archive backup; do objects pgbackrest $part; done >"$dir/before"
 
@@ -143,7 +144,7 @@ repository taken
 as cp "$own/pgbackrest.json" "$own/taken.json"
 repository taken/X
 as mkdir "$own/other"
-as "$here/tests/castle/database/make" "$own/other" "$own/taken/X.d" >/dev/null 2>&1
+as "$own/make" "$own/other" "$own/taken/X.d" >/dev/null 2>&1
 fails "begin the archive" taken X claim-X
 
 echo "== a point in time, and one before every backup"
@@ -166,7 +167,7 @@ repository sealed "repo1-cipher-type=aes-256-cbc
 repo1-cipher-pass=$(cat "$own/keys/CIPHER")"
 as mkdir "$own/sealed-old"
 castle sealed "s|stanza: main|stanza: main\n      cipherPass: infisical:CIPHER|"
-seeded=$(as "$here/tests/castle/database/make" "$own/sealed-old" "$own/sealed.d" 2>/dev/null)
+seeded=$(as "$own/make" "$own/sealed-old" "$own/sealed.d" 2>/dev/null)
 reborn sealed A claim-S
 [ "$(ask claim-S "$SUM")" = "$seeded" ]
 
@@ -184,7 +185,7 @@ torn() { # NAME [line of configuration] [sed expression] [TEXT]
     castle "$1" "$3"
     repository "$1" "$2"
     as mkdir "$own/$1-old" "$own/$1-old.run"
-    as "$here/tests/castle/database/make" "$own/$1-old" "$own/$1.d" >/dev/null 2>&1
+    as "$own/make" "$own/$1-old" "$own/$1.d" >/dev/null 2>&1
     as ln -s data "$own/$1-old/pgdata"
     as ln -s "$own/$1.d" "$own/$1-old.run/archive"
     ask "$1-old" "$(more a)" "select pg_switch_wal()" "$(more b)" "select pg_switch_wal()" "$(more c)" "select pg_switch_wal()" >/dev/null

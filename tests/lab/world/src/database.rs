@@ -43,6 +43,9 @@ impl Database {
             credentials.aws_secret_access_key
         );
         std::fs::write(configuration.join("repository.conf"), text)?;
+        // The tree may lie where only root looks.
+        let program = home.join("make");
+        std::fs::copy(maker, &program).with_context(|| format!("copying {}", maker.display()))?;
         run(Command::new("chown").args(["-R", USER]).arg(&home)).await?;
         let mut command = Command::new("ip");
         command
@@ -57,7 +60,7 @@ impl Database {
                 USER,
                 "--clear-groups",
             ])
-            .arg(maker)
+            .arg(&program)
             .arg(&folder)
             .arg(&configuration);
         let said = run(&mut command).await.context("making the old castle's database")?;
