@@ -128,7 +128,7 @@ impl Drop for Link {
 const SIGNAL: Duration = Duration::from_secs(15);
 
 impl Link {
-    /// Ends when the card has been gone or without a signal for a while. It is then switched off, so that nothing leads there any more. Where only the
+    /// Ends when the card has been gone or without a signal for a while. A wired one is then switched off, so that nothing leads there any more. Where only the
     /// network behind the cable is away, this goes on: connections are tried again by those who made them.
     pub async fn lost(&self) {
         let mut since = Deadline::after(SIGNAL);
@@ -140,7 +140,8 @@ impl Link {
                 since = Deadline::after(SIGNAL);
             }
         }
-        let mut all = card::wired(&self.cards).into_iter().chain(card::wireless(&self.cards));
+        // A Wi-Fi card is left to the program that drives it: that goes on looking for its network.
+        let mut all = card::wired(&self.cards).into_iter();
         if let (Some(card), Ok(kernel)) = (all.find(|card| card.name == self.card), Kernel::connect()) {
             // A card that is gone needs no switching off.
             let _ = kernel.link_down(card.index, &card.name).await;
