@@ -271,7 +271,7 @@ mod tests {
             ),
             stands(CronJob, "reports", json!({}), json!({})),
         ];
-        let acts: BTreeSet<Act> = all.iter().flat_map(|s| s.acts(&[listed.clone()])).collect();
+        let acts: BTreeSet<Act> = all.iter().flat_map(|s| s.acts(std::slice::from_ref(&listed))).collect();
         let lines: Vec<String> = acts.iter().map(|act| format!("{act:?}")).collect();
         insta::assert_snapshot!(lines.join("\n"));
     }
