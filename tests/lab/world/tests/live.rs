@@ -20,12 +20,17 @@ async fn a_world_starts_answers_obeys_faults_and_ends() -> Result<()> {
         artifacts_root: cache.join("no artifacts"),
         castle_repo_dir: tests.join("castle/site"),
         site_generator: tests.join("castle/site/generate"),
-        database_maker: None,
+        database_maker: Some(tests.join("castle/database/make")),
         upstream_aws: "127.0.0.1:9".parse()?,
         upstream_hetzner: "127.0.0.1:9".parse()?,
         cache,
     };
     let world = World::start(config.clone()).await?;
+    let database = world.database().context("no database was made")?;
+    assert!(database.orders.starts_with("6500 "), "{}", database.orders);
+    assert!(
+        database.list("").await? == database.objects && database.list("nowhere/").await?.trim() != database.objects
+    );
 
     // A second world must not take the first one's place.
     let second = World::start(config).await.err().context("a second world started")?;
