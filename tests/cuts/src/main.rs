@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Result;
 use lab_cuts::{
-    story::{SCRIPTED, cuts, events_of_a_run, step_ids, tell_all},
+    story::{RESTORES, SCRIPTED, cuts, events_of_a_run, step_ids, tell_all},
     world::{Owner, World},
 };
 
@@ -17,8 +17,9 @@ async fn main() -> Result<ExitCode> {
     let events = events_of_a_run(&World::new().await?, &owner).await?;
     let mut wrong = 0;
     println!(
-        "{number} cuts, seed {seed}, a whole run has {events} events. Scripted: {}, restore.site.\n",
-        SCRIPTED.join(", ")
+        "{number} cuts, seed {seed}, a whole run has {events} events. Scripted: {}, {}.\n",
+        SCRIPTED.join(", "),
+        RESTORES.join(", ")
     );
     println!(
         "| cut | steps done | elsewhere | nodes, balancers, networks | restores | DNS batches | addresses | left after destroy |"

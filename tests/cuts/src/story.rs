@@ -17,9 +17,10 @@ use crate::world::{Owner, World};
 
 /// Steps that need nodes, a Git server, a backup or public resolvers. Here they only take their time; the restore keeps a ledger in
 /// the world, as the real one does in the cluster. `node.sealed`, which works on the bucket, is the real one.
-pub const SCRIPTED: [&str; 16] = [
+pub const SCRIPTED: [&str; 17] = [
     "check.git",
     "check.site",
+    "check.db",
     "cluster.api",
     "cluster.network",
     "cluster.guard",
@@ -36,7 +37,7 @@ pub const SCRIPTED: [&str; 16] = [
     "dns.verify",
 ];
 /// Scripted too, with a ledger.
-const RESTORE: &str = "restore.site";
+pub const RESTORES: [&str; 2] = ["restore.site", "restore.db"];
 
 /// When a run is cut.
 #[derive(Debug, Clone)]
@@ -70,7 +71,7 @@ pub struct Outcome {
     /// Instances, load balancers, networks.
     pub stands: [usize; 3],
     /// Restores that came to their end.
-    pub restores: u32,
+    pub restores: usize,
     /// Batches of DNS changes: lowering the TTL, moving the names.
     pub batches: u32,
     /// Addresses that the name leads to.
@@ -83,7 +84,7 @@ impl Outcome {
     /// What must be, wherever the cut fell.
     pub fn is_right(&self) -> bool {
         self.stands == [5, 1, 1]
-            && self.restores == 1
+            && self.restores == RESTORES.len()
             && self.batches == 2
             && self.records == 3
             && self.orphans.is_empty()
@@ -103,16 +104,16 @@ pub fn graph(world: &Arc<World>, estate: &Estate) -> Result<Graph<Estate>> {
                     Ok("scripted".into())
                 })
             });
-        } else if step.id == RESTORE {
-            let world = world.clone();
+        } else if RESTORES.contains(&step.id.as_str()) {
+            let (world, id) = (world.clone(), step.id.clone());
             step.work = Box::new(move |_, _| {
-                let world = world.clone();
+                let (world, id) = (world.clone(), id.clone());
                 Box::pin(async move {
-                    if world.restores.load(Ordering::SeqCst) > 0 {
+                    if world.restores().contains(&id) {
                         return Ok("was restored before: left alone".into());
                     }
                     tokio::time::sleep(Duration::from_millis(300)).await;
-                    world.restores.fetch_add(1, Ordering::SeqCst);
+                    world.restores().push(id);
                     Ok("scripted".into())
                 })
             });
@@ -224,7 +225,7 @@ pub async fn tell(owner: &Owner, cut: &Cut, elsewhere: bool) -> Result<Outcome> 
         done,
         elsewhere,
         stands,
-        restores: world.restores.load(Ordering::SeqCst),
+        restores: world.restores().len(),
         batches: world.batches.load(Ordering::SeqCst),
         records,
         orphans,

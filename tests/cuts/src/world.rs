@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -50,8 +50,8 @@ pub struct World {
     pub cloudflare: Arc<Cloudflare>,
     /// How many batches of DNS changes were carried out.
     pub batches: Arc<AtomicU32>,
-    /// How often the (scripted) treasure was restored to its end.
-    pub restores: AtomicU32,
+    /// The (scripted) restores that came to their end.
+    restores: Mutex<Vec<String>>,
     laptop_address: Arc<Mutex<String>>,
     address: SocketAddr,
     ca_pem: String,
@@ -142,6 +142,11 @@ fn lock() -> Result<Lock> {
 }
 
 impl World {
+    /// The restores that came to their end, by their steps' names.
+    pub fn restores(&self) -> MutexGuard<'_, Vec<String>> {
+        self.restores.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A world in which nothing stands yet but the old castle's DNS records.
     pub async fn new() -> Result<Arc<Self>> {
         let keys = Keys::laboratory();
@@ -206,7 +211,7 @@ impl World {
             bucket,
             cloudflare,
             batches,
-            restores: AtomicU32::new(0),
+            restores: Mutex::default(),
             laptop_address,
             address,
             ca_pem,

@@ -120,7 +120,7 @@ fn a_release_that_would_be_uninstalled_while_its_treasure_is_restored_is_found()
         }),
     );
     let told = told(&report);
-    let risk = "Risk apps/gitea.yaml:8: HelmRelease `gitea` waits for pods that are held while `site` is restored, and is uninstalled \
+    let risk = "Risk apps/gitea.yaml:8: HelmRelease `gitea` waits for pods that are held while `db` is restored, and is uninstalled \
         when they are not ready within 300 s; a claim that it makes, and that is being filled, goes with it\n    -> Replace";
     assert!(told.contains(risk), "{told}");
     assert!(told.contains("the claim web/gitea* receives no treasure"), "{told}");
