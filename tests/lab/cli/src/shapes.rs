@@ -24,7 +24,14 @@ const FILES: usize = 5;
 /// How long an application may take that starts when its treasure is back.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The castle's API, asked from its first control plane with the certificate that lies there.
+/// Makes an administrator's certificate on a control plane, where the authority's key lies: the laboratory is root there.
+const ADMINISTRATOR: &str = "mkdir -p /run/laboratory && cd /run/laboratory && [ -e cert.pem ] || { \
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out request.pem \
+        -subj /O=system:masters/CN=laboratory 2>/dev/null && \
+    openssl x509 -req -in request.pem -CA /etc/kubernetes/pki/ca.crt -CAkey /etc/kubernetes/pki/ca.key \
+        -CAserial serial -CAcreateserial -days 1 -out cert.pem 2>/dev/null; }";
+
+/// The castle's API, asked from its first control plane as an administrator.
 struct Kubernetes<'a> {
     lab: &'a Lab,
     id: String,
@@ -34,29 +41,24 @@ impl<'a> Kubernetes<'a> {
     fn of(lab: &'a Lab) -> Result<Self> {
         let first = machines(lab).into_iter().find(|m| m.name == "cp1");
         let id = first.context("there is no cp1")?.id;
+        lab.machines.run_in(&id, &["sh", "-ec", ADMINISTRATOR])?;
         Ok(Kubernetes { lab, id })
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let url = format!("https://api.castle.internal:6443{path}");
         let body = body.map(Value::to_string).unwrap_or_default();
-        let pki = "/etc/kubernetes/pki";
-        let (ca, cert, key) = (
-            format!("{pki}/ca.crt"),
-            format!("{pki}/apiserver-kubelet-client.crt"),
-            format!("{pki}/apiserver-kubelet-client.key"),
-        );
         let mut args = vec![
             "curl",
             "-sS",
             "--max-time",
             "20",
             "--cacert",
-            &ca,
+            "/etc/kubernetes/pki/ca.crt",
             "--cert",
-            &cert,
+            "/run/laboratory/cert.pem",
             "--key",
-            &key,
+            "/run/laboratory/key.pem",
         ];
         args.extend(["-X", method, "-H", "Content-Type: application/json"]);
         if !body.is_empty() {
@@ -69,7 +71,8 @@ impl<'a> Kubernetes<'a> {
 
     fn list(&self, path: &str) -> Result<Vec<Value>> {
         let answer = self.ask("GET", path, None)?;
-        Ok(answer["items"].as_array().cloned().unwrap_or_default())
+        let items = answer["items"].as_array().cloned();
+        items.with_context(|| format!("GET {path}: {answer}"))
     }
 
     /// Asks until it is so, or patience ends.
