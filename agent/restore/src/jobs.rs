@@ -120,14 +120,24 @@ pub(crate) fn has_condition(job: &Value, kind: &str) -> bool {
     })
 }
 
-/// The backup's keys do not stay in the cluster.
+/// The backup's keys do not stay in the cluster, nor does the Job: a claim that an ended pod still names can't be deleted.
 pub(crate) async fn clean(client: &Client, target: Target<'_>) -> Result<(), Trouble> {
+    let name = target.job_name();
     let secrets: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), target.namespace, &core("Secret", "secrets"));
-    match secrets.delete(&target.job_name(), &DeleteParams::default()).await {
-        Ok(_) => Ok(()),
+    let gone = secrets.delete(&name, &DeleteParams::default()).await;
+    gone_or_never("delete the restore job's secret", gone.map(drop))?;
+    let gone = jobs(client, target.namespace)
+        .delete(&name, &DeleteParams::background())
+        .await;
+    gone_or_never("delete the restore job", gone.map(drop))
+}
+
+fn gone_or_never(what: &str, deleted: Result<(), kube::Error>) -> Result<(), Trouble> {
+    match deleted {
+        Ok(()) => Ok(()),
         Err(kube::Error::Api(e)) if e.code == 404 => Ok(()),
-        Err(e) => Err(RestoreError::kube("delete the restore job's secret", &e).into()),
+        Err(e) => Err(RestoreError::kube(what, &e).into()),
     }
 }
 

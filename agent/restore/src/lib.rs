@@ -18,6 +18,7 @@ mod jobs;
 pub mod ledger;
 mod objects;
 pub mod order;
+mod owner;
 mod place;
 mod policy;
 pub mod postgres;

@@ -16,7 +16,7 @@ use crate::{
     gate::{self, GATE, core},
     job::{JobSpec, Outcome},
     jobs::{self, Target},
-    ledger, objects,
+    ledger, objects, owner,
 };
 
 /// One treasure to bring back.
@@ -150,7 +150,8 @@ pub async fn again(
             })
         },
     )
-    .await
+    .await?;
+    Ok(owner::remind(client, namespace, claim).await?)
 }
 
 fn mounts(pod: &Pod, claim: &str) -> bool {

@@ -44,7 +44,9 @@ pub fn judge(lines: &str) -> Judgement {
         if let Some(state) = event["annotations"][LEDGER].as_str() {
             let entries = state.split(' ').filter_map(|entry| entry.split_once('='));
             let entries = entries.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-            ledger.push((text(event, "/stageTimestamp").to_owned(), entries));
+            // From when its writing was asked for: a busy server notes the end of a request after its answer has gone out, so later than a
+            // binding that followed from it (seen). What stays unseen is a machine given within that one request.
+            ledger.push((text(event, "/requestReceivedTimestamp").to_owned(), entries));
         }
     }
     ledger.sort();
@@ -94,7 +96,7 @@ impl Judgement {
             return;
         }
         self.bound += 1;
-        // The last state that was certainly written before the binding was asked for.
+        // The last state that was asked for before the binding was.
         let state = ledger.iter().rev().find(|(written, _)| written.as_str() <= at);
         for claim in &pod.claims {
             let word = state
@@ -285,10 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_that_was_being_written_had_not_been_written() {
+    fn a_machine_given_just_before_the_ledger_was_told_is_caught() {
         let mut events = good();
         events.push(created(4, "web/quick - app site"));
-        events.push(bound(10, "quick"));
+        events.push(bound(9, "quick"));
+        events.last_mut().unwrap()["requestReceivedTimestamp"] = json!("2026-11-30T12:00:09.999900Z");
         assert_eq!(judged(&events).violations.len(), 1);
     }
 
