@@ -118,3 +118,10 @@ pub struct Thing {
     /// What state it is in, as far as it has any.
     pub state: String,
 }
+
+impl Thing {
+    /// Whether it is a machine, by whatever word its supplier calls it.
+    pub fn is_machine(&self) -> bool {
+        matches!(self.kind.as_str(), "instance" | "server")
+    }
+}

@@ -57,7 +57,7 @@ pub async fn status(estate: &Estate) -> Result<Status, Trouble> {
     let mut missing_nodes = Vec::new();
     if let Some(record) = lease.as_ref().filter(|r| r.state != Phase::Destroyed) {
         things = estate.cloud_for(record.generation, false)?.inventory().await?;
-        let lives = |name: &str| things.iter().any(|t| t.kind == "instance" && is_node(&t.name, name));
+        let lives = |name: &str| things.iter().any(|t| t.is_machine() && is_node(&t.name, name));
         missing_nodes = estate
             .planned()
             .into_iter()

@@ -102,7 +102,7 @@ pub async fn run() -> Result<ExitCode, Trouble> {
 pub fn conclude(applied: &Applied) -> ExitCode {
     match applied {
         Applied::NothingToDo(status) => {
-            let nodes = status.things.iter().filter(|t| t.kind == "instance").count();
+            let nodes = status.things.iter().filter(|t| t.is_machine()).count();
             println!("The castle stands: {nodes} nodes, healthy, DNS points to it. Nothing to do.");
             ExitCode::SUCCESS
         }

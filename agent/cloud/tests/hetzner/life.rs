@@ -22,6 +22,7 @@ async fn a_castle_is_built_once_adopted_and_destroyed_to_nothing() {
     let entry = stage.build(&cloud).await.unwrap();
     assert_eq!(entry.addresses.len(), 1);
     let once = cloud.inventory().await.unwrap();
+    assert_eq!(once.iter().filter(|t| t.is_machine()).count(), 5, "{once:?}");
     assert_eq!(counts(&once), WHOLE);
     {
         let memory = stage.backend.memory();
