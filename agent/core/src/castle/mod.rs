@@ -3,12 +3,26 @@
 mod check;
 mod cidr;
 mod cloud;
+mod dns;
+mod entry;
+mod gitops;
+mod laptop;
 mod old;
 mod postgres;
+mod secret_ref;
+mod suppliers;
+mod treasure;
 mod types;
 
+pub use dns::*;
+pub use entry::*;
+pub use gitops::*;
+pub use laptop::*;
 pub use old::*;
 pub use postgres::{Postgres, PostgresCheck};
+pub use secret_ref::*;
+pub use suppliers::*;
+pub use treasure::*;
 pub use types::*;
 
 use crate::explain::Explained;

@@ -43,7 +43,7 @@ pub struct Postgres {
     /// The data folder, inside the claim.
     pub data_path: String,
     /// `latest`, or the point in time to come back to, RFC 3339.
-    #[serde(default = "super::types::latest")]
+    #[serde(default = "super::treasure::latest")]
     pub target: String,
     /// Questions that the restored database must be able to answer before anybody may use it.
     #[serde(default)]
