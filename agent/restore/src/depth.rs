@@ -94,8 +94,9 @@ impl Store for Folder {
             let bytes = usize::try_from(length).unwrap();
             self.read.bytes.fetch_add(bytes, Ordering::SeqCst);
         }
-        let mut part = vec![0; usize::try_from(length).unwrap()];
         let file = File::open(self.root.join(key)).unwrap();
+        let there = file.metadata().unwrap().len().saturating_sub(offset).min(length);
+        let mut part = vec![0; usize::try_from(there).unwrap()];
         file.read_exact_at(&mut part, offset).unwrap();
         Ok(Some(part.into()))
     }

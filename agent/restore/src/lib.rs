@@ -24,6 +24,7 @@ mod policy;
 pub mod postgres;
 mod report;
 pub mod repository;
+mod room;
 mod store;
 mod survey;
 mod target;
@@ -31,5 +32,6 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod windows;
 
 pub use error::RestoreError;

@@ -129,6 +129,10 @@ fn fault(fault: Fault, place: &str) -> RestoreError {
             place: place.to_owned(),
             why: format!("the object {key} is missing"),
         },
+        Fault::Short(key) => RestoreError::Damaged {
+            place: place.to_owned(),
+            why: format!("the object {key} is cut short"),
+        },
     }
 }
 

@@ -7,13 +7,15 @@ use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, 
 use skykeep_aws::{AwsError, S3};
 use tokio::runtime::Handle;
 
+use crate::{room::Room, windows::Windows};
+
 /// Objects by key, blocking. Implemented by a bucket, and by a map in tests.
 pub(crate) trait Store: Send + Sync + 'static {
     /// Keys and sizes of all objects under a prefix.
     fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>, AwsError>;
     /// A whole object.
     fn read(&self, key: &str) -> Result<Option<Bytes>, AwsError>;
-    /// A part of an object.
+    /// A part of an object; what lies beyond its end is left out.
     fn read_part(&self, key: &str, offset: u64, length: u64) -> Result<Option<Bytes>, AwsError>;
 }
 
@@ -58,6 +60,8 @@ pub(crate) enum Fault {
     Store(AwsError),
     /// An object that must be there is not.
     Missing(String),
+    /// An object ends before a piece that should lie in it.
+    Short(String),
 }
 
 /// A restic repository in a store, as rustic_core wants it.
@@ -66,6 +70,8 @@ pub(crate) struct Backend {
     place: String,
     prefix: String,
     fault: Mutex<Option<Fault>>,
+    folders: Windows,
+    room: Arc<Room>,
 }
 
 impl Backend {
@@ -80,6 +86,8 @@ impl Backend {
             place,
             prefix,
             fault: Mutex::new(None),
+            folders: Windows::default(),
+            room: Arc::default(),
         }
     }
 
@@ -108,6 +116,7 @@ impl Backend {
         let text = match &fault {
             Fault::Store(e) => e.to_string(),
             Fault::Missing(key) => format!("the object {key} is missing"),
+            Fault::Short(key) => format!("the object {key} is cut short"),
         };
         if let Ok(mut first) = self.fault.lock() {
             first.get_or_insert(fault);
@@ -149,10 +158,25 @@ impl ReadBackend for Backend {
         self.found(key, answer)
     }
 
-    fn read_partial(&self, tpe: FileType, id: &Id, _cacheable: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
+    /// What rustic_core calls cacheable are folders.
+    fn read_partial(&self, tpe: FileType, id: &Id, cacheable: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
         let key = self.key(tpe, id);
-        let answer = self.store.read_part(&key, offset.into(), length.into());
-        self.found(key, answer)
+        let read = |offset: u64, length: u64| {
+            let answer = self.store.read_part(&key, offset, length);
+            self.found(key.clone(), answer)
+        };
+        let (from, wanted) = (u64::from(offset), length as usize);
+        let bytes = if cacheable {
+            self.folders.read(id, from, length.into(), read)?
+        } else {
+            let place = self.room.take(wanted);
+            place.filled(read(from, length.into())?)
+        };
+        if bytes.len() == wanted {
+            Ok(bytes)
+        } else {
+            Err(self.failed(Fault::Short(key)))
+        }
     }
 
     fn warmup_path(&self, tpe: FileType, id: &Id) -> String {

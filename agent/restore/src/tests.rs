@@ -71,7 +71,8 @@ impl Store for Memory {
 
     fn read_part(&self, key: &str, offset: u64, length: u64) -> Result<Option<Bytes>, AwsError> {
         let (from, to) = (offset as usize, (offset + length) as usize);
-        Ok(self.0.get(key).map(|v| v[from..to].to_vec().into()))
+        let part = |v: &Vec<u8>| v[from.min(v.len())..to.min(v.len())].to_vec().into();
+        Ok(self.0.get(key).map(part))
     }
 }
 

@@ -6,6 +6,8 @@ use std::{
     io::Read,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::Path,
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    thread,
 };
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
@@ -21,8 +23,46 @@ use crate::{
     target::{belongs_to_data, link_key, unix_mode},
 };
 
+/// How many files are read back at once: a cloud's disk answers many as fast as one.
+const READERS: usize = 8;
+/// How many things a reader takes at a time.
+const HANDFUL: usize = 64;
+
 /// Every file is read back and each of its pieces hashed; kind, size, mode, owner, time, link and attributes compared.
 pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Report) -> Result<Outcome, RestoreError> {
+    let handfuls: Vec<_> = seen.nodes.chunks(HANDFUL).collect();
+    let (next, done, failed) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let reader = || {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut mine = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(handful) = handfuls.get(number) else { break };
+            let told = handful
+                .iter()
+                .map(|(path, node)| {
+                    let told = compare(found, &target.join(path), node, &mut buffer)?;
+                    if node.is_file() {
+                        let done = done.fetch_add(node.meta.size, Ordering::Relaxed) + node.meta.size;
+                        report.say(Phase::Verify, done, seen.bytes);
+                    }
+                    Ok(told)
+                })
+                .collect::<Result<Vec<Told>, RestoreError>>();
+            failed.fetch_or(told.is_err(), Ordering::Relaxed);
+            mine.push((number, told));
+        }
+        mine
+    };
+    let told = thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(reader)).collect();
+        let mut told = BTreeMap::new();
+        for reader in readers {
+            let broke = |_| RestoreError::Internal("the comparison broke off".into());
+            told.extend(reader.join().map_err(broke)?);
+        }
+        Ok::<_, RestoreError>(told)
+    })?;
     let mut outcome = Outcome {
         snapshot: found.snapshot_id(),
         time: found.time(),
@@ -33,30 +73,26 @@ pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Repor
         attributes_left_out: 0,
     };
     let mut links = BTreeMap::new();
-    for (path, node) in &seen.nodes {
-        let path = target.join(path);
-        let meta = fs::symlink_metadata(&path).map_err(|e| differs(&path, format!("it can't be looked at: {e}")))?;
-        compare_kind(&path, node, &meta)?;
-        compare_meta(&path, node, &meta)?;
-        outcome.attributes_left_out += compare_attributes(&path, node)?;
-        match node.node_type {
-            NodeType::File => {
-                compare_content(found, &path, node, &meta)?;
-                if let Some(key) = link_key(node) {
-                    let inode = (meta.dev(), meta.ino());
-                    if *links.entry(key).or_insert(inode) != inode {
+    // In the order of the backup, so that of several differences the same one is told each time.
+    for (number, told) in told {
+        for (told, (path, node)) in told?.into_iter().zip(handfuls.get(number).copied().unwrap_or_default()) {
+            outcome.attributes_left_out += told.attributes_left_out;
+            match node.node_type {
+                NodeType::File => {
+                    if let Some(key) = link_key(node)
+                        && *links.entry(key).or_insert(told.inode) != told.inode
+                    {
                         return Err(differs(
-                            &path,
+                            &target.join(path),
                             "it is a copy and no longer the same file as its other name",
                         ));
                     }
+                    outcome.files += 1;
+                    outcome.bytes += node.meta.size;
                 }
-                outcome.files += 1;
-                outcome.bytes += node.meta.size;
-                report.say(Phase::Verify, outcome.bytes, seen.bytes);
+                NodeType::Dir => outcome.folders += 1,
+                _ => outcome.others += 1,
             }
-            NodeType::Dir => outcome.folders += 1,
-            _ => outcome.others += 1,
         }
     }
     let root = &found.node;
@@ -66,6 +102,26 @@ pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Repor
         outcome.attributes_left_out += compare_attributes(target, root)?;
     }
     Ok(outcome)
+}
+
+/// What was seen of one thing that is as it should be.
+struct Told {
+    inode: (u64, u64),
+    attributes_left_out: u64,
+}
+
+fn compare(found: &Found, path: &Path, node: &Node, buffer: &mut [u8]) -> Result<Told, RestoreError> {
+    let meta = fs::symlink_metadata(path).map_err(|e| differs(path, format!("it can't be looked at: {e}")))?;
+    compare_kind(path, node, &meta)?;
+    compare_meta(path, node, &meta)?;
+    let attributes_left_out = compare_attributes(path, node)?;
+    if node.is_file() {
+        compare_content(found, path, node, &meta, buffer)?;
+    }
+    Ok(Told {
+        inode: (meta.dev(), meta.ino()),
+        attributes_left_out,
+    })
 }
 
 fn differs(path: &Path, why: impl Into<String>) -> RestoreError {
@@ -148,7 +204,13 @@ fn compare_attributes(path: &Path, node: &Node) -> Result<u64, RestoreError> {
     Ok(left_out)
 }
 
-fn compare_content(found: &Found, path: &Path, node: &Node, meta: &Metadata) -> Result<(), RestoreError> {
+fn compare_content(
+    found: &Found,
+    path: &Path,
+    node: &Node,
+    meta: &Metadata,
+    buffer: &mut [u8],
+) -> Result<(), RestoreError> {
     if meta.len() != node.meta.size {
         return Err(differs(
             path,
@@ -159,7 +221,6 @@ fn compare_content(found: &Found, path: &Path, node: &Node, meta: &Metadata) -> 
     let mut file = File::open(path).map_err(unreadable)?;
     // It was synced: from here on the volume is read, not what the kernel remembers of it. Only a wish.
     let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
-    let mut buffer = vec![0; 64 * 1024];
     let mut at = 0;
     for id in node.content.iter().flatten() {
         let length = found
@@ -170,7 +231,7 @@ fn compare_content(found: &Found, path: &Path, node: &Node, meta: &Metadata) -> 
         let mut piece = Read::take(&mut file, u64::from(length));
         let mut hash = Sha256::new();
         loop {
-            let read = piece.read(&mut buffer).map_err(unreadable)?;
+            let read = piece.read(buffer).map_err(unreadable)?;
             match buffer.get(..read) {
                 Some(part) if read > 0 => hash.update(part),
                 _ => break,
