@@ -28,8 +28,9 @@ fn secret(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
             "secret-access-key": text(order.secret_access_key)?,
         },
     });
-    if let (Source::Restic(_, password), Some(data)) = (&order.source, secret.get_mut("stringData")) {
-        data["password"] = json!(text(password)?);
+    let data = secret.get_mut("stringData").and_then(Value::as_object_mut);
+    if let (Source::Restic(_, password), Some(data)) = (&order.source, data) {
+        data.insert("password".to_owned(), json!(text(password)?));
     }
     Ok(secret)
 }
