@@ -3,12 +3,16 @@
 use std::{fmt::Write, path::Path, time::Duration};
 
 use serde::Serialize;
-use skykeep_core::{Explained, Progress, Trouble, castle::Treasure};
+use skykeep_core::{
+    Explained, Progress, Trouble,
+    castle::{Backup, Treasure},
+};
 use skykeep_restore::{drill, job::Outcome};
 use tokio::time::Instant;
 
 use crate::{
     estate::Estate,
+    longhorn,
     rpo::Age,
     treasure::{bucket, spec},
 };
@@ -68,10 +72,15 @@ async fn one(
     keep: bool,
     progress: &Progress,
 ) -> Result<Outcome, Trouble> {
-    let restic = treasure.restic.as_ref().ok_or_else(|| no_drill(&treasure.name))?;
-    let password = estate.secrets.get(&restic.password)?;
-    let s3 = bucket(estate, restic)?;
-    let outcome = drill::into_folder(s3, password, &spec(restic), folder, progress.clone()).await?;
+    let outcome = match treasure.backup() {
+        Some(Backup::Restic(restic)) => {
+            let password = estate.secrets.get(&restic.password)?;
+            let s3 = bucket(estate, restic)?;
+            drill::into_folder(s3, password, &spec(restic), folder, progress.clone()).await?
+        }
+        Some(Backup::Longhorn(volume)) => longhorn::drill(estate, volume, folder, progress).await?,
+        Some(Backup::Postgres(_)) | None => return Err(no_drill(&treasure.name).into()),
+    };
     if !keep {
         drill::discard(folder)?;
     }

@@ -14,6 +14,7 @@ pub mod journal;
 mod launch;
 pub mod lease;
 pub mod lineage;
+mod longhorn;
 mod names;
 mod orphans;
 pub mod pulse;

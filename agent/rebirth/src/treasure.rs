@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use skykeep_aws::S3;
 use skykeep_core::{
     Deadline, Explained, Progress, Trouble,
-    castle::{Backup, Castle, Restic, Treasure},
+    castle::{Backup, Castle, Restic, SecretRef, Treasure},
 };
 use skykeep_restore::{gate, job::JobSpec, ledger, order, repository};
 
@@ -13,6 +13,7 @@ use crate::{
     database,
     error::RebirthError,
     estate::{Estate, credentials},
+    longhorn,
     restored::{self, Restored, Verdict},
     rpo::Age,
 };
@@ -79,6 +80,7 @@ pub(crate) async fn inspect(estate: &Estate, indices: &[usize], progress: &Progr
     let first = *all.first().ok_or(RebirthError::NotThere("the treasure"))?;
     let restic = match backup(first)? {
         Backup::Restic(restic) => restic,
+        Backup::Longhorn(volume) => return longhorn::inspect(estate, first, volume, progress).await,
         Backup::Postgres(postgres) => return database::inspect(estate, first, postgres).await,
     };
     let password = estate.secrets.get(&restic.password)?;
@@ -87,24 +89,31 @@ pub(crate) async fn inspect(estate: &Estate, indices: &[usize], progress: &Progr
     let now = jiff::Timestamp::now();
     let mut seen = Vec::new();
     for (treasure, backup) in all.iter().zip(backups) {
-        let age = Age::of(treasure, &backup.time, now);
-        if let Some(age) = age.as_ref().filter(|age| age.older) {
-            if treasure.strict_rpo {
-                return Err(too_old(&treasure.name, age).into());
-            }
-            progress.note(format!("the newest backup of `{}` is {}", treasure.name, age.text()));
-        }
+        let age = aged(treasure, &backup.time, now, progress)?;
         let id = backup.snapshot.get(..8).unwrap_or_default();
         seen.push(format!(
             "{}: {id} of {} ({}), {} files, {} bytes",
-            treasure.name,
-            backup.time,
-            age.map_or("of no age".into(), |age| age.text()),
-            backup.files,
-            backup.bytes
+            treasure.name, backup.time, age, backup.files, backup.bytes
         ));
     }
     Ok(seen.join("; "))
+}
+
+/// How old a backup is, in words. One that is too old is an error when its owner wants that.
+pub(crate) fn aged(
+    treasure: &Treasure,
+    time: &str,
+    now: jiff::Timestamp,
+    progress: &Progress,
+) -> Result<String, Trouble> {
+    let age = Age::of(treasure, time, now);
+    if let Some(age) = age.as_ref().filter(|age| age.older) {
+        if treasure.strict_rpo {
+            return Err(too_old(&treasure.name, age).into());
+        }
+        progress.note(format!("the newest backup of `{}` is {}", treasure.name, age.text()));
+    }
+    Ok(age.map_or("of no age".into(), |age| age.text()))
 }
 
 fn too_old(name: &str, age: &Age) -> Explained {
@@ -171,7 +180,20 @@ pub(crate) async fn restore_again(estate: &Estate, index: usize, progress: &Prog
 
 async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress: &Progress) -> Result<String, Trouble> {
     let what = match backup(treasure)? {
-        Backup::Restic(restic) => files(estate, treasure, restic, again, progress).await?,
+        Backup::Restic(restic) => {
+            let spec = JobSpec {
+                replace: again,
+                ..spec(restic)
+            };
+            let source = order::Source::Restic(&spec, estate.secrets.get(&restic.password)?);
+            let keys = (&restic.access_key_id, &restic.secret_access_key);
+            files(estate, treasure, source, keys, again, progress).await?
+        }
+        Backup::Longhorn(volume) => {
+            let spec = longhorn::spec(volume, again);
+            let keys = (&volume.access_key_id, &volume.secret_access_key);
+            files(estate, treasure, order::Source::Longhorn(&spec), keys, again, progress).await?
+        }
         Backup::Postgres(postgres) => database::bring_back(estate, treasure, postgres, again, progress).await?,
     };
     let uid = order::claim_uid(estate.api.get()?, &treasure.namespace, &treasure.claim).await?;
@@ -182,7 +204,8 @@ async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress:
 async fn files(
     estate: &Estate,
     treasure: &Treasure,
-    restic: &Restic,
+    source: order::Source<'_>,
+    keys: (&SecretRef, &SecretRef),
     again: bool,
     progress: &Progress,
 ) -> Result<String, Trouble> {
@@ -191,13 +214,9 @@ async fn files(
         name: &treasure.name,
         namespace: &treasure.namespace,
         claim: &treasure.claim,
-        spec: &JobSpec {
-            replace: again,
-            ..spec(restic)
-        },
-        access_key_id: estate.secrets.get(&restic.access_key_id)?,
-        secret_access_key: estate.secrets.get(&restic.secret_access_key)?,
-        password: estate.secrets.get(&restic.password)?,
+        source,
+        access_key_id: estate.secrets.get(keys.0)?,
+        secret_access_key: estate.secrets.get(keys.1)?,
         extra_ca_pem: estate.trust.extra_pem(),
         image: &estate.lock.image("ghcr.io/skykeep/skykeep")?.pinned(),
     };
@@ -223,7 +242,7 @@ async fn files(
         order::Done::Already => "was restored before: left alone".to_owned(),
         order::Done::Now(outcome) => {
             format!(
-                "snapshot {}: {} files, {} bytes, verified",
+                "backup {}: {} files, {} bytes, verified",
                 outcome.snapshot, outcome.files, outcome.bytes
             )
         }

@@ -8,6 +8,7 @@ use skykeep_core::{Progress, Secret};
 use crate::{
     RestoreError,
     job::{JobSpec, Outcome, here},
+    longhorn,
     report::Report,
 };
 
@@ -21,6 +22,17 @@ pub async fn into_folder(
 ) -> Result<Outcome, RestoreError> {
     prepare(folder)?;
     here(s3, password, spec, folder, Report::to(progress)).await
+}
+
+/// The same for a Longhorn backup.
+pub async fn longhorn_into_folder(
+    s3: Arc<S3>,
+    spec: &longhorn::job::Spec,
+    folder: &Path,
+    progress: Progress,
+) -> Result<Outcome, RestoreError> {
+    prepare(folder)?;
+    longhorn::job::here(s3, spec, folder, Report::to(progress)).await
 }
 
 fn refused(folder: &Path, e: &io::Error) -> RestoreError {

@@ -3,7 +3,7 @@
 use skykeep_aws::AwsError;
 use skykeep_core::{Explain, explain::chain};
 
-use crate::postgres;
+use crate::{longhorn, postgres};
 
 /// Errors of restores, gates and the ledger.
 #[derive(Debug)]
@@ -73,6 +73,8 @@ pub enum RestoreError {
         /// What differs.
         why: String,
     },
+    /// A Longhorn backup can't be used.
+    Longhorn(longhorn::Fault),
     /// A database did not come back.
     Database(postgres::Fault),
     /// A fault of the program.
@@ -100,6 +102,12 @@ impl From<postgres::Fault> for RestoreError {
     }
 }
 
+impl From<longhorn::Fault> for RestoreError {
+    fn from(fault: longhorn::Fault) -> Self {
+        RestoreError::Longhorn(fault)
+    }
+}
+
 impl From<AwsError> for RestoreError {
     fn from(e: AwsError) -> Self {
         RestoreError::Store(e)
@@ -120,6 +128,7 @@ impl Explain for RestoreError {
             RestoreError::Occupied { .. } => "The claim is not empty, so nothing was written to it".into(),
             RestoreError::Differs { path, .. } => format!("{path} is not what the backup holds"),
             RestoreError::Database(fault) => fault.what(),
+            RestoreError::Longhorn(fault) => fault.what(),
             RestoreError::Internal(_) => "A restore met a fault of the program".into(),
         }
     }
@@ -137,6 +146,7 @@ impl Explain for RestoreError {
             RestoreError::JobFailed { log, .. } => format!("its job gave up: {log}"),
             RestoreError::Store(e) => e.why(),
             RestoreError::Database(fault) => fault.why(),
+            RestoreError::Longhorn(fault) => fault.why(),
             RestoreError::NoSnapshot { .. } => "the castle file names one that is not there".into(),
         }
     }
@@ -151,6 +161,7 @@ impl Explain for RestoreError {
             }
             RestoreError::Store(e) => e.remedy(),
             RestoreError::Database(fault) => fault.remedy(),
+            RestoreError::Longhorn(fault) => fault.remedy(),
             RestoreError::Repository { .. } => {
                 "Check bucket, prefix and password in castle.yaml; try `restic snapshots` with the same.".into()
             }
@@ -163,7 +174,7 @@ impl Explain for RestoreError {
                 "Empty it, or give the treasure a claim of its own, and start again.".into()
             }
             RestoreError::Differs { .. } => {
-                "Its applications stay down. Check the repository with `restic check --read-data`.".into()
+                "Its applications stay down. Check the claim's disk and the backup (a restic repository with `restic check --read-data`).".into()
             }
             RestoreError::Internal(_) => "Please report it with this text.".into(),
         }
@@ -173,6 +184,7 @@ impl Explain for RestoreError {
         match self {
             RestoreError::Kube { transient, .. } => *transient,
             RestoreError::Store(e) => e.is_transient(),
+            RestoreError::Longhorn(fault) => fault.is_transient(),
             _ => false,
         }
     }

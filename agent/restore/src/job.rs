@@ -15,7 +15,7 @@ use skykeep_core::{Explain, Secret, http::Trust};
 use url::Url;
 
 use crate::{
-    RestoreError,
+    RestoreError, longhorn,
     report::{self, Report, SoFar},
     repository::{Found, blocking, find},
     store::{Bucket, Store},
@@ -106,8 +106,34 @@ pub async fn run(spec: &Path) -> Result<(), RestoreError> {
 
 /// The same, with the keys and the target elsewhere.
 pub async fn run_into(spec: &Path, keys: &Path, target: &Path) -> Result<(), RestoreError> {
-    let text = read(spec)?;
-    let job: JobSpec = serde_json::from_slice(&text).map_err(|e| RestoreError::Internal(format!("spec.json: {e}")))?;
+    let job: JobSpec = parsed(spec)?;
+    let password = Secret::new(read(&keys.join("password"))?);
+    let s3 = bucket(spec, keys, (&job.region, job.endpoint.as_ref(), &job.bucket))?;
+    let outcome = here(s3, &password, &job, target, Report::lines()).await;
+    report::line(&json!({"outcome": outcome?}));
+    Ok(())
+}
+
+/// The same for a Longhorn backup.
+pub async fn run_longhorn(spec: &Path) -> Result<(), RestoreError> {
+    run_longhorn_into(spec, Path::new(KEYS), Path::new(TARGET)).await
+}
+
+/// The same, with the keys and the target elsewhere.
+pub async fn run_longhorn_into(spec: &Path, keys: &Path, target: &Path) -> Result<(), RestoreError> {
+    let job: longhorn::job::Spec = parsed(spec)?;
+    let s3 = bucket(spec, keys, (&job.region, job.endpoint.as_ref(), &job.bucket))?;
+    let outcome = longhorn::job::here(s3, &job, target, Report::lines()).await;
+    report::line(&json!({"outcome": outcome?}));
+    Ok(())
+}
+
+fn parsed<T: DeserializeOwned>(spec: &Path) -> Result<T, RestoreError> {
+    serde_json::from_slice(&read(spec)?).map_err(|e| RestoreError::Internal(format!("spec.json: {e}")))
+}
+
+/// A client for the bucket: region, endpoint, name.
+fn bucket(spec: &Path, keys: &Path, place: (&str, Option<&Url>, &str)) -> Result<Arc<S3>, RestoreError> {
     let authorities = read(&spec.with_file_name("ca.pem"))?;
     let explained = |e: skykeep_core::Explained| RestoreError::Internal(format!("{}: {}", e.what(), e.why()));
     let trust = match authorities.is_empty() {
@@ -121,18 +147,14 @@ pub async fn run_into(spec: &Path, keys: &Path, target: &Path) -> Result<(), Res
         .ok_or_else(|| RestoreError::Internal("the access key id is no text".into()))?
         .to_owned();
     let credentials = Credentials::new(id, Secret::new(read(&keys.join("secret-access-key"))?));
-    let password = Secret::new(read(&keys.join("password"))?);
-    let s3 = S3::new(
+    let (region, endpoint, name) = place;
+    Ok(Arc::new(S3::new(
         http,
         Arc::new(credentials),
-        job.region.clone(),
-        job.endpoint.clone(),
-        job.bucket.clone(),
-    )?;
-
-    let outcome = here(Arc::new(s3), &password, &job, target, Report::lines()).await;
-    report::line(&json!({"outcome": outcome?}));
-    Ok(())
+        region,
+        endpoint.cloned(),
+        name,
+    )?))
 }
 
 /// Restores and verifies in this process.

@@ -1,9 +1,11 @@
-//! Treasures come back from S3 into the castle's claims: files from restic repositories, databases from pgBackRest's.
+//! Treasures come back from S3 into the castle's claims: files from restic repositories and from Longhorn's
+//! backups, databases from pgBackRest's.
 //!
 //! Inputs: a Kubernetes client, where the backups are, the keys to them. Outputs: claims whose files are verified to be
 //! what the backup holds, a ledger in the cluster that says so, and a gate that holds applications back until then.
 //!
-//! [`order`] runs on the laptop and follows; [`job`] runs in the cluster and does the work; [`repository`] reads restic.
+//! [`order`] runs on the laptop and follows; [`job`] runs in the cluster and does the work; [`repository`] reads restic,
+//! [`longhorn`] Longhorn.
 //! [`postgres`] is the same for databases.
 //! Nothing here ever writes to a repository: no lock, no cache, no key.
 
@@ -16,6 +18,7 @@ pub mod gate;
 pub mod job;
 mod jobs;
 pub mod ledger;
+pub mod longhorn;
 mod objects;
 pub mod order;
 mod owner;

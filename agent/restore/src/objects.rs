@@ -1,9 +1,13 @@
-//! The objects that make up the job of a restic treasure.
+//! The objects that make up the job of a treasure that is files.
 
 use serde_json::{Value, json};
 use skykeep_core::Secret;
 
-use crate::{RestoreError, gate::GATE, order::Order};
+use crate::{
+    RestoreError,
+    gate::GATE,
+    order::{Order, Source},
+};
 
 /// Keys, what is to be done, and the Job, all of one name.
 pub(crate) fn objects(order: &Order<'_>, name: &str) -> Result<Vec<Value>, RestoreError> {
@@ -16,19 +20,27 @@ fn secret(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
             .map(str::to_owned)
             .ok_or_else(|| RestoreError::Internal("a secret is no text".into()))
     };
-    Ok(json!({
+    let mut secret = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": name, "namespace": order.namespace},
         "stringData": {
             "access-key-id": text(order.access_key_id)?,
             "secret-access-key": text(order.secret_access_key)?,
-            "password": text(order.password)?,
         },
-    }))
+    });
+    let data = secret.get_mut("stringData").and_then(Value::as_object_mut);
+    if let (Source::Restic(_, password), Some(data)) = (&order.source, data) {
+        data.insert("password".to_owned(), json!(text(password)?));
+    }
+    Ok(secret)
 }
 
 fn config(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
-    let spec = serde_json::to_string(order.spec).map_err(|e| RestoreError::Internal(e.to_string()))?;
+    let spec = match order.source {
+        Source::Restic(spec, _) => serde_json::to_string(spec),
+        Source::Longhorn(spec) => serde_json::to_string(spec),
+    };
+    let spec = spec.map_err(|e| RestoreError::Internal(e.to_string()))?;
     Ok(json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": name, "namespace": order.namespace},
@@ -37,6 +49,10 @@ fn config(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
 }
 
 fn job(order: &Order<'_>, name: &str) -> Value {
+    let mut args = vec!["restore-job", "--spec", "/etc/skykeep/restore/spec.json"];
+    if matches!(order.source, Source::Longhorn(_)) {
+        args.push("--longhorn");
+    }
     let labels = json!({GATE: order.name, "app.kubernetes.io/managed-by": "skykeep"});
     json!({
         "apiVersion": "batch/v1", "kind": "Job",
@@ -52,7 +68,7 @@ fn job(order: &Order<'_>, name: &str) -> Value {
                     "containers": [{
                         "name": "restore",
                         "image": order.image,
-                        "args": ["restore-job", "--spec", "/etc/skykeep/restore/spec.json"],
+                        "args": args,
                         "securityContext": {
                             "runAsUser": 0,
                             "allowPrivilegeEscalation": false,

@@ -16,7 +16,7 @@ use crate::{
     gate::{self, GATE, core},
     job::{JobSpec, Outcome},
     jobs::{self, Target},
-    ledger, objects, owner,
+    ledger, longhorn, objects, owner,
 };
 
 /// One treasure to bring back.
@@ -28,17 +28,23 @@ pub struct Order<'a> {
     /// The claim.
     pub claim: &'a str,
     /// Where the backup is and what of it is wanted.
-    pub spec: &'a JobSpec,
+    pub source: Source<'a>,
     /// Access key id for the bucket.
     pub access_key_id: &'a Secret,
     /// Secret access key for the bucket.
     pub secret_access_key: &'a Secret,
-    /// Password of the repository.
-    pub password: &'a Secret,
     /// Extra CAs, PEM; may be empty.
     pub extra_ca_pem: &'a str,
     /// Our own image, pinned by digest.
     pub image: &'a str,
+}
+
+/// What kind of backup it is.
+pub enum Source<'a> {
+    /// A restic repository, and its password.
+    Restic(&'a JobSpec, &'a Secret),
+    /// A Longhorn backup.
+    Longhorn(&'a longhorn::job::Spec),
 }
 
 impl<'a> Order<'a> {

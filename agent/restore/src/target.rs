@@ -13,7 +13,7 @@ use rustic_core::repofile::{Node, NodeType};
 use crate::{RestoreError, survey::Survey};
 
 /// Made by mkfs at the root of ext4 volumes; nobody's data.
-const LOST_AND_FOUND: &str = "lost+found";
+pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 
 fn refused(path: &Path, e: impl std::fmt::Display) -> RestoreError {
     RestoreError::Target {
@@ -88,7 +88,7 @@ pub(crate) fn make_ready(target: &Path, seen: &Survey) -> Result<(), RestoreErro
     Ok(())
 }
 
-fn walk(folder: &Path, into: &mut Vec<PathBuf>) -> Result<(), RestoreError> {
+pub(crate) fn walk(folder: &Path, into: &mut Vec<PathBuf>) -> Result<(), RestoreError> {
     for entry in fs::read_dir(folder).map_err(|e| refused(folder, e))? {
         let entry = entry.map_err(|e| refused(folder, e))?;
         let path = entry.path();

@@ -21,7 +21,7 @@ use skykeep_restore::{
     gate,
     job::JobSpec,
     ledger,
-    order::{Order, restore},
+    order::{Order, Source, restore},
 };
 
 async fn pod(client: &Client, name: &str, claims: &[&str], labels: Value) -> Pod {
@@ -100,10 +100,9 @@ fn order<'a>(name: &'a str, claim: &'a str, spec: &'a JobSpec, secret: &'a Secre
         name,
         namespace: "web",
         claim,
-        spec,
+        source: Source::Restic(spec, secret),
         access_key_id: secret,
         secret_access_key: secret,
-        password: secret,
         extra_ca_pem: "",
         image: "x",
     }

@@ -13,9 +13,12 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use skykeep_core::{castle::Castle, lock::Lock};
-use skykeep_restore::postgres::{
-    info::{self, Info},
-    wal::{self, Segment},
+use skykeep_restore::{
+    longhorn::cfg,
+    postgres::{
+        info::{self, Info},
+        wal::{self, Segment},
+    },
 };
 use skykeep_secrets::{age::Identity, read_listing, read_sops};
 
@@ -81,6 +84,14 @@ pub const TARGETS: &[Target] = &[
         name: "pgbackrest",
         read: pgbackrest,
         seeds: &["agent/restore/tests/pgbackrest/backup.info"],
+    },
+    Target {
+        name: "longhorn",
+        read: longhorn,
+        seeds: &[
+            "agent/restore/tests/longhorn/store/backupstore/volumes/ff/06/pvc-lz4/volume.cfg",
+            "agent/restore/tests/longhorn/store/backupstore/volumes/ff/06/pvc-lz4/backups/backup_backup-0.cfg",
+        ],
     },
     Target {
         name: "age",
@@ -150,6 +161,16 @@ static IDENTITIES: LazyLock<Vec<Identity>> = LazyLock::new(|| {
 fn sops(name: &str, bytes: &[u8]) {
     if let Ok(file) = read_sops(name, bytes, &IDENTITIES) {
         let _ = file.secret(Some("text"));
+    }
+}
+
+fn longhorn(bytes: &[u8]) {
+    let _ = cfg::volume(bytes, "pvc-lz4");
+    if let Ok(Some(backup)) = cfg::backup(bytes, "backup-0", "pvc-lz4") {
+        assert!(cfg::Wanted::of("latest").fits(&backup));
+        for sum in backup.blocks.values() {
+            assert_eq!(cfg::block_key(sum).matches('/').count(), 3);
+        }
     }
 }
 

@@ -337,14 +337,19 @@ fn treasures(castle: &Castle) -> Result<(), Explained> {
                 format!("`{}` is not absolute", restic.path),
                 "Write the path as restic shows it in the snapshot, beginning with /.",
             )?,
+            Some(Backup::Longhorn(longhorn)) => longhorn.check()?,
             Some(Backup::Postgres(postgres)) => postgres.check()?,
             None => {
-                let both = treasure.restic.is_some();
-                let why = if both { "has two backups" } else { "has no backup" };
+                let several = treasure.restic.is_some() || treasure.longhorn.is_some();
+                let why = if several {
+                    "has several backups"
+                } else {
+                    "has no backup"
+                };
                 return Err(bad(
                     "treasures",
                     format!("the treasure `{}` {why}", treasure.name),
-                    "Give it exactly one of `restic` and `postgres`.",
+                    "Give it exactly one of `restic`, `longhorn` and `postgres`.",
                 ));
             }
         }

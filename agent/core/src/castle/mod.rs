@@ -7,6 +7,7 @@ mod dns;
 mod entry;
 mod gitops;
 mod laptop;
+mod longhorn;
 mod old;
 mod postgres;
 mod secret_ref;
@@ -18,6 +19,7 @@ pub use dns::*;
 pub use entry::*;
 pub use gitops::*;
 pub use laptop::*;
+pub use longhorn::Longhorn;
 pub use old::*;
 pub use postgres::{Postgres, PostgresCheck};
 pub use secret_ref::*;
@@ -71,6 +73,7 @@ impl Castle {
                     restic.password.clone(),
                 ]);
             }
+            refs.extend(t.longhorn.iter().flat_map(Longhorn::secret_refs).cloned());
             refs.extend(t.postgres.iter().flat_map(Postgres::secret_refs).cloned());
         }
         if let Some(dns) = &self.dns {

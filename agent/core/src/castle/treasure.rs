@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Postgres, SecretRef};
+use super::{Longhorn, Postgres, SecretRef};
 
 /// Data that is restored before its application starts.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -28,9 +28,12 @@ pub struct Treasure {
     /// Minutes that its restore is planned to take; the rebirth's forecast and deadline follow from it.
     #[serde(default)]
     pub budget_minutes: Option<u16>,
-    /// The backup is a restic repository. Exactly one of `restic` and `postgres` is given.
+    /// The backup is a restic repository. Exactly one of `restic`, `longhorn` and `postgres` is given.
     #[serde(default)]
     pub restic: Option<Restic>,
+    /// The backup was made by Longhorn; the claim receives the files of the volume.
+    #[serde(default)]
+    pub longhorn: Option<Longhorn>,
     /// The backup is a pgBackRest repository, the treasure a PostgreSQL database.
     #[serde(default)]
     pub postgres: Option<Postgres>,
@@ -41,16 +44,19 @@ pub struct Treasure {
 pub enum Backup<'a> {
     /// In a restic repository.
     Restic(&'a Restic),
+    /// In a Longhorn backup target.
+    Longhorn(&'a Longhorn),
     /// In a pgBackRest repository.
     Postgres(&'a Postgres),
 }
 
 impl Treasure {
-    /// Where its backup is; `None` when the castle file gives none, or two.
+    /// Where its backup is; `None` when the castle file gives none, or several.
     pub fn backup(&self) -> Option<Backup<'_>> {
-        match (&self.restic, &self.postgres) {
-            (Some(restic), None) => Some(Backup::Restic(restic)),
-            (None, Some(postgres)) => Some(Backup::Postgres(postgres)),
+        match (&self.restic, &self.longhorn, &self.postgres) {
+            (Some(restic), None, None) => Some(Backup::Restic(restic)),
+            (None, Some(longhorn), None) => Some(Backup::Longhorn(longhorn)),
+            (None, None, Some(postgres)) => Some(Backup::Postgres(postgres)),
             _ => None,
         }
     }

@@ -82,6 +82,7 @@ impl Lint<'_> {
         for (i, treasure) in castle.treasures.iter().enumerate() {
             let (kind, endpoint) = match treasure.backup() {
                 Some(Backup::Restic(restic)) => ("restic", restic.endpoint.as_ref()),
+                Some(Backup::Longhorn(longhorn)) => ("longhorn", longhorn.endpoint.as_ref()),
                 Some(Backup::Postgres(postgres)) => ("postgres", postgres.endpoint.as_ref()),
                 None => continue,
             };

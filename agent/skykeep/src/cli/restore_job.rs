@@ -17,6 +17,9 @@ pub struct RestoreJobArgs {
     /// It is a PostgreSQL database, and this is its own image
     #[arg(long)]
     postgres: bool,
+    /// It is a Longhorn backup
+    #[arg(long, conflicts_with = "postgres")]
+    longhorn: bool,
     /// Only put this program there, for a container of another image
     #[arg(long, conflicts_with = "spec")]
     copy_to: Option<PathBuf>,
@@ -28,6 +31,7 @@ pub async fn run(args: RestoreJobArgs) -> Result<(), Trouble> {
     }
     match &args.spec {
         Some(spec) if args.postgres => database::run(spec, database::Folders::in_the_cluster()).await?,
+        Some(spec) if args.longhorn => job::run_longhorn(spec).await?,
         Some(spec) => job::run(spec).await?,
         None => {}
     }

@@ -1,0 +1,3 @@
+module github.com/longhorn/go-common-libs
+
+go 1.23.0
