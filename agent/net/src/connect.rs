@@ -63,7 +63,10 @@ pub async fn reach(options: &Options, need: &Need, progress: &Progress) -> Resul
         }
     };
     if link.four.is_none() {
-        link.way.nat64 = translator().await;
+        // Announced by the router, else found by the name servers.
+        if link.way.nat64.is_none() {
+            link.way.nat64 = translator().await;
+        }
         if let Some(nat64) = link.way.nat64 {
             progress.note(format!(
                 "this network has no IPv4; IPv4 hosts are reached under {nat64}"

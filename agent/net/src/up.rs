@@ -168,6 +168,7 @@ pub async fn up(options: &Options, progress: &Progress) -> Result<Link, NetError
     }
     let portal = lease.as_ref().and_then(|lease| lease.portal.clone());
     let portal = portal.or_else(|| six.as_ref().and_then(|six| six.portal.clone()));
+    let nat64 = six.as_ref().and_then(|six| six.nat64);
     let name = card.name.clone();
     let holder = Holder {
         card: card.clone(),
@@ -195,7 +196,11 @@ pub async fn up(options: &Options, progress: &Progress) -> Result<Link, NetError
         card: name,
         dns: servers.now(),
         portal,
-        way: Way::default(),
+        way: Way {
+            // Where IPv4 is there, nothing needs to be translated.
+            nat64: nat64.filter(|_| half.is_none()),
+            ..Way::default()
+        },
         cards: options.cards.clone(),
         keepers,
     })

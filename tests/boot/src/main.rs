@@ -5,8 +5,10 @@
 mod cell;
 mod http;
 mod media;
+mod outside;
 mod special;
 mod table;
+mod ways;
 
 use anyhow::{Result, ensure};
 use cell::{Flavour, Machine};
@@ -15,6 +17,7 @@ use lab_laptop::Firmware;
 use media::{KINDS, Kind, Media};
 use special::{ALL, SEALED, Special};
 use std::path::PathBuf;
+use ways::WAYS;
 
 /// Boots the image's media in QEMU and proves that no host disk was touched.
 #[derive(Parser)]
@@ -54,7 +57,8 @@ fn main() -> Result<()> {
         Some(build) => &make(build, &personal, owner, "sealed")?,
         None => &media,
     };
-    let hostile = make(&arguments.build, &media::hostile_part(work.path())?, None, "hostile")?;
+    let hostile = media::hostile_part(work.path())?;
+    let hostile = make(&arguments.build, &hostile, None, "hostile")?;
     let mut outcomes = Vec::new();
     for plan in if arguments.full.is_some() { all() } else { few() } {
         let name = plan.name();
@@ -104,6 +108,28 @@ fn main() -> Result<()> {
             Err(e) => println!("{name:48} FAILED: {e:#}"),
         }
         answers.push((name, answer));
+    }
+    if arguments.full.is_some() {
+        let certificates = work.path().join("certificates");
+        outside::certificates(&certificates)?;
+        std::fs::copy(certificates.join("ca.pem"), files.join("ca.pem"))?;
+        let with_ca = media::owners_part(&arguments.tree, &files, work.path())?;
+        let media = Media::make(
+            &arguments.tree,
+            &arguments.build,
+            &with_ca,
+            None,
+            &work.path().join("ways"),
+        )?;
+        for way in WAYS.iter().filter(|way| way.name().contains(&arguments.only)) {
+            let folder = work.path().join(way.name().replace(' ', "-"));
+            let answer = patiently(|| way.run(&media, &arguments.virt_fw_vars, &certificates, folder.clone()));
+            match &answer {
+                Ok(said) => println!("{:48} {said}", way.name()),
+                Err(e) => println!("{:48} FAILED: {e:#}", way.name()),
+            }
+            answers.push((way.name(), answer));
+        }
     }
     if let Some(file) = &arguments.full {
         std::fs::write(file, table::markdown(&outcomes, &answers))?;

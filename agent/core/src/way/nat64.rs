@@ -1,4 +1,4 @@
-//! IPv4 addresses inside IPv6 ones (RFC 6052), and how to find this network's prefix (RFC 7050). Pure.
+//! IPv4 addresses inside IPv6 ones (RFC 6052), and how to find this network's prefix (RFC 7050, RFC 8781). Pure.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +13,7 @@ pub struct Nat64 {
 /// `ipv4only.arpa` has these two IPv4 addresses and no other; a name server that translates puts them into its prefix.
 pub const KNOWN_NAME: &str = "ipv4only.arpa";
 const KNOWN: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 0, 170), Ipv4Addr::new(192, 0, 0, 171)];
-/// The most common first.
+/// The most common first, which is RFC 8781's order of codes too.
 const LENGTHS: [usize; 6] = [12, 8, 7, 6, 5, 4];
 /// Always zero.
 const GAP: usize = 8;
@@ -35,6 +35,16 @@ impl Nat64 {
             prefix: octets.into(),
             length,
         })
+    }
+
+    /// A prefix that a router announced, by its code for the length (RFC 8781).
+    pub fn announced(prefix: Ipv6Addr, code: u8) -> Option<Self> {
+        let length = *LENGTHS.get(usize::from(code))?;
+        let clean = |prefix: Ipv6Addr| !prefix.is_unspecified() && !prefix.is_multicast();
+        let mut octets = prefix.octets();
+        octets.iter_mut().skip(length).for_each(|byte| *byte = 0);
+        let prefix = Ipv6Addr::from(octets);
+        clean(prefix).then_some(Nat64 { prefix, length })
     }
 
     /// An IPv4 address as it is reached here.
@@ -90,6 +100,17 @@ mod tests {
                 length * 8
             );
         }
+    }
+
+    #[test]
+    fn an_announced_prefix_has_the_length_of_its_code() {
+        for (code, length) in [(0, 96), (1, 64), (2, 56), (3, 48), (4, 40), (5, 32)] {
+            let all = "2001:db8:122:344:55:66:77:88".parse().expect("an address");
+            let nat64 = Nat64::announced(all, code).expect("a prefix");
+            assert!(nat64.to_string().ends_with(&format!("/{length}")), "{nat64}");
+        }
+        assert_eq!(Nat64::announced(Ipv6Addr::LOCALHOST, 6), None);
+        assert_eq!(Nat64::announced(Ipv6Addr::UNSPECIFIED, 0), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! What a router announces beside addresses (RFC 8106, RFC 8910), as the kernel hands it on after its own checks. Pure.
+//! What a router announces beside addresses (RFC 8106, RFC 8781, RFC 8910), as the kernel hands it on after its own checks. Pure.
 
+use skykeep_core::way::Nat64;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ const NEW_USER_OPTION: u16 = 68;
 const HEADERS: (usize, usize) = (16, 16);
 const NAME_SERVERS: u8 = 25;
 const PORTAL: u8 = 37;
+const TRANSLATOR: u8 = 38;
 
 /// One option of an announcement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub(super) enum Announced {
     Names(Vec<Ipv6Addr>, Option<Duration>),
     /// The interface of a captive portal.
     Portal(String),
+    /// The prefix under which this network reaches IPv4; None: it is taken back.
+    Translator(Option<Nat64>),
 }
 
 /// All that one packet of the kernel holds for the card with this index.
@@ -64,6 +68,7 @@ fn announced(mut options: &[u8]) -> Vec<Announced> {
                 .get(2..)
                 .and_then(crate::portal::announced)
                 .map(Announced::Portal),
+            TRANSLATOR => translator(option),
             _ => None,
         });
         options = rest;
@@ -81,6 +86,18 @@ fn names(option: &[u8]) -> Option<Announced> {
         .collect();
     let time = (seconds != u32::MAX).then(|| Duration::from_secs(seconds.into()));
     (!servers.is_empty()).then_some(Announced::Names(servers, time))
+}
+
+/// 13 bits of lifetime, 3 of the prefix's length, 12 bytes of prefix.
+fn translator(option: &[u8]) -> Option<Announced> {
+    let [_, 2, high, low, prefix @ ..] = option else {
+        return None;
+    };
+    let mut octets = [0; 16];
+    octets.iter_mut().zip(prefix).for_each(|(octet, byte)| *octet = *byte);
+    let prefix = Nat64::announced(octets.into(), low & 7)?;
+    let lasts = *high != 0 || low >> 3 != 0;
+    Some(Announced::Translator(lasts.then_some(prefix)))
 }
 
 #[cfg(test)]
@@ -132,6 +149,19 @@ mod tests {
         let found = read(&packets, 3);
         assert_eq!(found.len(), 3, "{found:?}");
         assert_eq!(found[1], Announced::Portal("https://portal.hotel.example/api".into()));
+    }
+
+    #[test]
+    fn the_prefix_of_a_translator_is_read_and_taken_back() {
+        let option = |high, low| {
+            let mut option = vec![TRANSLATOR, 2, high, low, 0, 0x64, 0xff, 0x9b];
+            option.resize(16, 0);
+            read(&packet(3, &option), 3)
+        };
+        let known = Nat64::announced("64:ff9b::".parse().expect("an address"), 0);
+        assert_eq!(option(0x07, 0x08), [Announced::Translator(known)]);
+        assert_eq!(option(0, 0), [Announced::Translator(None)]);
+        assert_eq!(option(0x07, 0x0e), [], "a length that is none");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rtnetlink::MulticastGroup;
 use rtnetlink::sys::{
     AsyncSocket, AsyncSocketExt, SocketAddr as NetlinkAddress, TokioSocket, protocols::NETLINK_ROUTE,
 };
+use skykeep_core::way::Nat64;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Between two looks at what the kernel made of it.
 const LOOK: Duration = Duration::from_millis(200);
+/// Name servers, portal and translator's prefix are three options at least.
+const REST: usize = 4;
 /// With an address and a router, name servers are waited for this long before a DHCPv6 server is asked.
 const NAMES: Duration = Duration::from_secs(1);
 
@@ -26,6 +29,7 @@ pub(crate) struct Six {
     pub(crate) standing: Standing,
     names: Vec<(Ipv6Addr, Option<Instant>)>,
     pub(crate) portal: Option<String>,
+    pub(crate) nat64: Option<Nat64>,
 }
 
 impl Six {
@@ -48,6 +52,7 @@ struct Watch {
     voice: socket2::Socket,
     names: Vec<(Ipv6Addr, Option<Instant>)>,
     portal: Option<String>,
+    nat64: Option<Nat64>,
 }
 
 impl Watch {
@@ -69,6 +74,7 @@ impl Watch {
             voice,
             names: Vec::new(),
             portal: None,
+            nat64: None,
         })
     }
 
@@ -118,6 +124,10 @@ impl Watch {
                 self.portal = Some(portal);
                 false
             }
+            Announced::Translator(nat64) => {
+                self.nat64 = nat64;
+                false
+            }
         }
     }
 }
@@ -144,10 +154,15 @@ pub(crate) async fn find(card: &Card) -> io::Result<Six> {
             }
         }
         if !watch.names.is_empty() {
+            // The kernel hands each option of an announcement on by itself.
+            for _ in 0..REST {
+                watch.hear(LOOK / 4).await;
+            }
             return Ok(Six {
                 standing,
                 names: watch.names,
                 portal: watch.portal,
+                nat64: watch.nat64,
             });
         }
     }

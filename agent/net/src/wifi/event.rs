@@ -11,8 +11,8 @@ pub(crate) enum Event {
     WrongKey,
     /// No access point of that name answers.
     NotFound,
-    /// The first step was refused, with the code of IEEE 802.11; `sae` when a WPA3 password was being proved.
-    AuthRefused { code: u32, sae: bool },
+    /// The first step was refused, with the code of IEEE 802.11; `proof` when that was the proof of a WPA3 password.
+    AuthRefused { code: u32, proof: bool },
     /// The second step was refused.
     AssocRefused { code: u32 },
     /// A scan is complete.
@@ -45,7 +45,7 @@ pub(crate) fn event(message: &str) -> Option<Event> {
         "CTRL-EVENT-NETWORK-NOT-FOUND" => Event::NotFound,
         "CTRL-EVENT-AUTH-REJECT" => Event::AuthRefused {
             code: code(),
-            sae: field("auth_type") == Some("3"),
+            proof: field("auth_type") == Some("3") && field("auth_transaction") == Some("2"),
         },
         "CTRL-EVENT-ASSOC-REJECT" => Event::AssocRefused { code: code() },
         "CTRL-EVENT-SCAN-RESULTS" => Event::Scanned,
@@ -80,8 +80,8 @@ pub(crate) struct Joining {
 const MISSES: u32 = 4;
 /// A busy access point refuses once and takes the client at the next try.
 const REFUSALS: u32 = 3;
-/// "Authentication rejected because of challenge failure": in a WPA3 exchange, what was proved does not fit.
-const CHALLENGE_FAILURE: u32 = 15;
+/// How access points refuse a proof that does not fit: "unspecified" (hostapd, so most routers) or "challenge failure".
+const WRONG_PROOF: [u32; 2] = [1, 15];
 
 impl Joining {
     /// The outcome, when this news decides it.
@@ -92,11 +92,8 @@ impl Joining {
         };
         match event {
             Event::Connected => Some(Ok(())),
-            Event::WrongKey
-            | Event::AuthRefused {
-                code: CHALLENGE_FAILURE,
-                sae: true,
-            } => Some(Err(Refusal::WrongPassword)),
+            Event::WrongKey => Some(Err(Refusal::WrongPassword)),
+            Event::AuthRefused { code, proof: true } if WRONG_PROOF.contains(code) => Some(Err(Refusal::WrongPassword)),
             Event::NotFound => {
                 self.not_found += 1;
                 (self.not_found >= MISSES).then_some(Err(Refusal::NotFound))
@@ -132,8 +129,14 @@ mod tests {
     fn a_wrong_password_is_told_from_other_refusals() {
         let wpa2 = "<3>CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid=\"Hotel\" auth_failures=1 duration=10 reason=WRONG_KEY";
         assert_eq!(outcome(&[wpa2]), Some(Err(Refusal::WrongPassword)));
-        let wpa3 = "<3>CTRL-EVENT-AUTH-REJECT 02:00:00:00:01:00 auth_type=3 auth_transaction=2 status_code=15";
-        assert_eq!(outcome(&[wpa3]), Some(Err(Refusal::WrongPassword)));
+        for code in [1, 15] {
+            let proof = format!(
+                "<3>CTRL-EVENT-AUTH-REJECT 02:00:00:00:01:00 auth_type=3 auth_transaction=2 status_code={code}"
+            );
+            assert_eq!(outcome(&[&proof]), Some(Err(Refusal::WrongPassword)));
+        }
+        let before = "<3>CTRL-EVENT-AUTH-REJECT 02:00:00:00:01:00 auth_type=3 auth_transaction=1 status_code=1";
+        assert_eq!(outcome(&[before]), None, "nothing was proved yet");
         let full = "<3>CTRL-EVENT-ASSOC-REJECT bssid=02:00:00:00:01:00 status_code=17";
         assert_eq!(outcome(&[full, full]), None, "a busy access point gets another try");
         assert_eq!(outcome(&[full, full, full]), Some(Err(Refusal::Code(17))));

@@ -45,6 +45,34 @@ fn a_network_with_ipv6_alone_is_enough() {
     assert_eq!(ports.trim(), "", "open ports");
 }
 
+/// One announcement with a router's lifetime, a prefix for addresses, a name server, and 64:ff9b::/96 for IPv4 (RFC 8781), as radvd of Debian 12 can't say it.
+const WITH_TRANSLATOR: &str = r#"
+import socket, struct, time
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+a = lambda text: socket.inet_pton(socket.AF_INET6, text)
+card = socket.if_nametoindex("lan0")
+packet = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 600, 0, 0)
+packet += struct.pack("!BBBBIII", 3, 4, 64, 0xc0, 3600, 3600, 0) + a("2001:db8:9::")
+packet += struct.pack("!BBHI", 25, 3, 0, 600) + a("2001:db8:9::53")
+packet += struct.pack("!BBH", 38, 2, 600) + a("64:ff9b::")[:12]
+while True:
+    try:
+        s.sendto(packet, ("ff02::1", 0, 0, card))
+    except OSError:
+        pass
+    time.sleep(1)
+"#;
+
+#[test]
+fn the_prefix_of_a_translator_comes_with_the_announcement() {
+    let mut world = World::new();
+    world.serve("announcer", "router", &["python3", "-c", WITH_TRANSLATOR]);
+    let mut laptop = world.laptop(&[]);
+    let up = laptop.says("up ", 20);
+    assert!(up.contains("[2001:db8:9::53]") && up.contains("nat64: Some("), "{up}");
+}
+
 #[test]
 fn a_name_server_that_is_taken_back_is_forgotten() {
     let mut world = World::new();

@@ -91,6 +91,8 @@ pub struct Config {
     pub network: Network,
     /// The card's hardware address.
     pub mac: String,
+    /// The card is plugged in by USB.
+    pub usb_card: bool,
     /// Tell the firmware to boot the stick first (as a person would in the boot menu). Without it the firmware looks at all disks before.
     pub boot_stick_first: bool,
     /// What starts the machine.
@@ -119,6 +121,7 @@ impl Config {
             cpus: 2,
             network: Network::None,
             mac: "52:54:00:5b:1c:0f".into(),
+            usb_card: false,
             boot_stick_first: true,
             firmware: Firmware::Uefi,
             medium: Medium::Stick,
@@ -271,7 +274,12 @@ impl Config {
                 // romfile= : no PXE program in the card, which would take a second and a network boot entry.
                 _ => "romfile=",
             };
-            arg("-device", format!("virtio-net-pci,netdev=net0,{role},mac={}", self.mac));
+            let card = if self.usb_card {
+                "usb-net,netdev=net0".to_owned()
+            } else {
+                format!("virtio-net-pci,netdev=net0,{role}")
+            };
+            arg("-device", format!("{card},mac={}", self.mac));
         }
         args.extend(self.more.iter().cloned());
         args.extend(["-no-reboot", "-no-shutdown", "-S"].map(str::to_owned));
