@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use forensics::{Findings, Needles, keys::Found, search};
 use lab_laptop::Laptop;
 use lab_world::Sessions;
