@@ -100,9 +100,12 @@ fn run(system: &Path, program: &Path, work: &Path, locked: bool) -> Result<bool>
         said.contains("this system has swap"),
         "`vault edit` is refused, because swap is on",
     );
+    let swapped = said.lines().find_map(|line| line.trim().strip_prefix("VmSwap:"));
+    let swapped = swapped.and_then(|rest| rest.split_whitespace().next()?.parse::<u32>().ok());
+    // Of a process whose memory is all locked nothing is swapped.
     say(
-        said.contains("GUEST memory was short"),
-        "control: memory ran short while the vault was open",
+        swapped.is_some_and(|kib| (kib == 0) == locked),
+        "control: memory ran short while the vault was open, and took pages of Skykeep where it could",
     );
     say(
         said.contains("can't be reached"),
