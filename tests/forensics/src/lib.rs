@@ -4,13 +4,16 @@
 //! [`Needles`] are what is searched for, [`search`] looks through one dump. A rehearsal uses both with its own secrets.
 
 mod aes;
+mod boot;
 pub mod boots;
 mod crash;
 pub mod ending;
 mod hardware;
+pub mod keys;
 mod needles;
 pub mod owner;
 mod search;
+mod tls;
 
 pub use needles::{FRAGMENT, Needles};
 pub use search::{Findings, search};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose};
 
-use crate::aes;
+use crate::{aes, keys, tls};
 
 /// Length of a fragment, bytes: shorter ones are found by chance.
 pub const FRAGMENT: usize = 16;
@@ -39,6 +39,34 @@ impl Needles {
             self.fragments.entry(fragment.to_vec()).or_insert(label);
         }
         Ok(())
+    }
+
+    /// Adds the private scalar of a P-256 key: in all forms, and as arithmetic holds it, the lowest byte first, also times 2^256.
+    ///
+    /// # Errors
+    /// Never for a scalar; as [`add`](Self::add).
+    pub fn add_scalar(&mut self, name: &str, scalar: &[u8; 32]) -> Result<()> {
+        self.add(name, scalar)?;
+        let turned: Vec<u8> = scalar.iter().rev().copied().collect();
+        self.cut(name, "lowest byte first", &turned)?;
+        let form = keys::to_montgomery(scalar).context("the scalar is too large")?;
+        self.cut(name, "as ring keeps it to sign", &form)
+    }
+
+    /// Adds what a TLS peer holds of one session: a logged secret, and the keys that TLS 1.3 makes of it with their AES schedules. Sessions are many,
+    /// so only each eighth place begins a fragment: 24 bytes that are left are found.
+    pub fn add_session(&mut self, name: &str, secret: &[u8]) {
+        let mut add = |form, bytes: &[u8]| {
+            for fragment in bytes.windows(FRAGMENT).step_by(8) {
+                let label = (name.to_owned(), form);
+                self.fragments.entry(fragment.to_vec()).or_insert(label);
+            }
+        };
+        add("secret", secret);
+        for key in tls::keys(secret) {
+            add("key", &key);
+            add("AES key schedule", &aes::schedule(&key)[key.len()..]);
+        }
     }
 
     /// The fragments of some bytes as they are.

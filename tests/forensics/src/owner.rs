@@ -63,6 +63,10 @@ pub fn make(tree: &Path, folder: PathBuf, impatient: bool) -> Result<Owner> {
 
     let mut vault = Vault::create(&Secret::new(PASSPHRASE.into()), PARAMS)?;
     needles.add(NAME_ROOT, vault.root().expose())?;
+    for label in ["journal", "pulse"] {
+        let key = skykeep_vault::derive_lasting(vault.root(), label);
+        needles.add_key(&format!("{label} key"), key.expose().try_into()?)?;
+    }
     for path in ["infisical/client-id", "infisical/client-secret"] {
         let secret = hex::encode(random::<24>()?);
         needles.add(path, secret.as_bytes())?;

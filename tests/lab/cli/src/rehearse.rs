@@ -1,6 +1,7 @@
 //! The rehearsal: a borrowed laptop, a passphrase, a castle; then the proofs.
 
 use std::{
+    net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -193,10 +194,12 @@ fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String
     let begin = Instant::now();
     laptop.wait_for("The vault is open", Duration::from_secs(120))?;
     let text = laptop.console_text();
+    let mut own: Option<IpAddr> = None;
     if let Some(ip) = text
         .lines()
         .find_map(|l| l.split(" has ").nth(1)?.split('/').next().map(str::to_owned))
     {
+        own = ip.parse().ok();
         // Nobody listening only means that the scan is not wanted.
         let _ = address.send(ip);
     }
@@ -208,7 +211,7 @@ fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String
         }
         // Every credential is in use by then, and the data is on its way.
         if watch.middle.is_none() && text.contains("restore.site") {
-            watch.middle = Some(watch.look(&mut laptop)?);
+            watch.look_in_the_middle(&mut laptop, own)?;
         }
         ensure!(!text.contains("The rebirth stopped at"), "the rebirth stopped");
         ensure!(begin.elapsed() < limit, "no living castle after {} s", limit.as_secs());
@@ -217,7 +220,7 @@ fn drive(stick: PathBuf, work: PathBuf, address: &std::sync::mpsc::Sender<String
     }
     let to_alive = begin.elapsed();
     laptop.wait_for_power_off(Duration::from_secs(120))?;
-    watch.end = Some(watch.look(&mut laptop)?);
+    watch.look_at_the_end(&mut laptop, own)?;
     let text = laptop.console_text();
     let report = text
         .find("   step ")

@@ -24,6 +24,7 @@ use crate::git::{Git, REPOSITORY};
 use crate::http::{Body, Request, redirect, text};
 use crate::infisical::Infisical;
 use crate::proxy::{Place, forward};
+use crate::sessions::Sessions;
 use crate::{files, names};
 
 /// Where GitHub really keeps release files: a download is redirected there.
@@ -51,6 +52,8 @@ pub struct Services {
     pub git: Git,
     /// The faults that a rehearsal has ordered.
     pub faults: Arc<Faults>,
+    /// What each client's sessions are encrypted with.
+    pub sessions: Arc<Sessions>,
 }
 
 /// Serves until the handle is aborted.
@@ -95,7 +98,10 @@ async fn connection(stream: TcpStream, ca: Arc<Ca>, services: Arc<Services>) -> 
     } else {
         &[b"h2", b"http/1.1"]
     };
-    let stream = start.into_stream(ca.server_config(&name, protocols)?).await?;
+    let config = services
+        .sessions
+        .watch(peer.ip(), &*ca.server_config(&name, protocols)?);
+    let stream = start.into_stream(config).await?;
     let service = service_fn(move |request| {
         let services = Arc::clone(&services);
         let name = name.clone();

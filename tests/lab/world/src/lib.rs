@@ -23,6 +23,7 @@ mod proxy;
 mod scan;
 mod seed;
 mod servers;
+mod sessions;
 mod visitor;
 
 use std::net::{IpAddr, SocketAddr};
@@ -48,6 +49,7 @@ pub use crate::credentials::{CLOUDFLARE_ZONE, Credentials, INFISICAL_PROJECT};
 pub use crate::database::Database;
 pub use crate::scan::PortScan;
 pub use crate::seed::{BACKUP_BUCKET, Backup, REGION, SITE_HOST, STATE_BUCKET};
+pub use crate::sessions::Sessions;
 pub use crate::visitor::Visit;
 
 /// What a world is made of.
@@ -82,6 +84,7 @@ pub struct World {
     children: Children,
     cloudflare: Arc<Cloudflare>,
     faults: Arc<Faults>,
+    sessions: Arc<Sessions>,
     commit: Option<String>,
     backup: Backup,
     database: Option<Database>,
@@ -108,6 +111,7 @@ impl World {
                     ca_pem,
                     cloudflare,
                     faults,
+                    sessions,
                     commit,
                     backup,
                     database,
@@ -121,6 +125,7 @@ impl World {
                     children,
                     cloudflare,
                     faults,
+                    sessions,
                     commit,
                     backup,
                     database,
@@ -176,6 +181,7 @@ impl World {
             info!("no published files: {} is absent", config.artifacts_root.display());
         }
         let faults = Arc::new(Faults::default());
+        let sessions = Arc::new(Sessions::default());
         let services = Arc::new(Services {
             aws: Place::Here(config.upstream_aws),
             hetzner: Place::Here(config.upstream_hetzner),
@@ -186,6 +192,7 @@ impl World {
             infisical: Infisical::new(&credentials, seed::secrets(&credentials, &ca)?),
             git: Git::new(repositories, credentials.github_token.clone()).await?,
             faults: Arc::clone(&faults),
+            sessions: Arc::clone(&sessions),
         });
         let front = front::serve(ns::listen(ns::at(ns::FRONT, 443)?)?, Arc::clone(&ca), services);
         let seeded = async {
@@ -209,6 +216,7 @@ impl World {
                     ca_pem,
                     cloudflare,
                     faults,
+                    sessions,
                     commit,
                     backup,
                     database,
@@ -253,6 +261,11 @@ impl World {
     pub async fn push(&self, path: &str, change: impl FnOnce(&str) -> String) -> Result<String> {
         let work = &self.config.work_dir;
         Git::push(&work.join("state/git"), &work.join("pushing"), path, change).await
+    }
+
+    /// What the sessions of each client were encrypted with, from the front's side.
+    pub fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.sessions)
     }
 
     /// What lies in the backup.
@@ -302,6 +315,7 @@ struct Built {
     ca_pem: PathBuf,
     cloudflare: Arc<Cloudflare>,
     faults: Arc<Faults>,
+    sessions: Arc<Sessions>,
     commit: Option<String>,
     backup: Backup,
     database: Option<Database>,
