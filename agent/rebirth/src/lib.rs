@@ -14,6 +14,7 @@ pub mod journal;
 mod launch;
 pub mod lease;
 pub mod lineage;
+pub mod mirror;
 mod names;
 mod orphans;
 pub mod pulse;

@@ -7,6 +7,7 @@ mod cutover;
 pub(crate) mod fence;
 mod flux;
 mod hung;
+mod images;
 pub(crate) mod life;
 mod listen;
 mod treasures;

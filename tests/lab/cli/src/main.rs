@@ -2,6 +2,7 @@
 
 mod audit;
 mod cis;
+mod cuts;
 mod database;
 mod hang;
 mod host;
@@ -10,6 +11,7 @@ mod lab;
 mod memory;
 mod owner;
 mod places;
+mod refuse;
 mod rehearse;
 mod shapes;
 mod trials;
@@ -60,6 +62,27 @@ enum Command {
         #[arg(long)]
         skykeep: PathBuf,
     },
+    /// One rebirth is killed again and again at seeded moments, every third time on another laptop
+    Cuts {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+        /// How many cuts
+        #[arg(default_value_t = 6)]
+        number: u64,
+        /// Chooses the moments
+        #[arg(long, default_value_t = 20_261_130)]
+        seed: u64,
+    },
+    /// Registries and artifact servers answer 429 for a whole rebirth
+    Refuse {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+        /// What helps the owner
+        #[arg(long, value_enum, default_value = "copies")]
+        help_by: refuse::Help,
+    },
     /// Judge audit logs of a castle's API servers by hand
     Audit {
         /// The logs, of all control planes
@@ -103,6 +126,14 @@ async fn main() -> Result<()> {
         Command::Hang { skykeep } => {
             let places = Places::new(&skykeep, "hang")?;
             within_lab(&places, |lab, places| Box::pin(hang::run(lab, places))).await
+        }
+        Command::Cuts { skykeep, number, seed } => {
+            let places = Places::new(&skykeep, "cuts")?;
+            within_lab(&places, |lab, places| Box::pin(cuts::run(lab, places, number, seed))).await
+        }
+        Command::Refuse { skykeep, help_by } => {
+            let places = Places::new(&skykeep, "refuse")?;
+            within_lab(&places, |lab, places| Box::pin(refuse::run(lab, places, help_by))).await
         }
         Command::Audit { logs } => audit::by_hand(&logs),
         Command::Host { skykeep, cloud } => {
