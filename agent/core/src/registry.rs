@@ -359,7 +359,9 @@ mod tests {
 
     #[test]
     fn a_mirror_is_asked_where_its_address_says() {
-        let http = reqwest::Client::new();
+        let http = crate::http::Trust::public()
+            .http(std::time::Duration::from_secs(1))
+            .unwrap();
         let base = |url: &str| Registry::mirror(&http, &url.parse().unwrap(), None).base;
         assert_eq!(base("https://mirror.example"), "https://mirror.example/v2");
         assert_eq!(base("https://mirror.example/v2/hub/"), "https://mirror.example/v2/hub");

@@ -19,7 +19,20 @@ const HOSTS: &str = "/etc/containerd/certs.d";
 /// Where kubelet looks for logins of its own accord.
 const LOGINS: &str = "/var/lib/kubelet/config.json";
 /// Images that only control planes run.
-const CONTROL_PLANE: [&str; 4] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"];
+const CONTROL_PLANE: [&str; 4] = [
+    "registry.k8s.io/kube-apiserver",
+    "registry.k8s.io/kube-controller-manager",
+    "registry.k8s.io/kube-scheduler",
+    "registry.k8s.io/etcd",
+];
+/// What runs on every machine. Applications keep away from control planes, and so do their images: disks are small.
+const EVERYWHERE: [&str; 5] = [
+    "registry.k8s.io/pause",
+    "registry.k8s.io/kube-proxy",
+    "registry.k8s.io/coredns/coredns",
+    "ghcr.io/flannel-io/flannel",
+    "ghcr.io/skykeep/skykeep",
+];
 /// All of them may have to be imported.
 const IMAGES_S: u64 = 600;
 
@@ -105,8 +118,10 @@ fn hosts_toml(host: &str, mirror: &Url, basic: Option<&str>) -> String {
 
 fn is_for(image: &Image, role: Role) -> bool {
     let repository = image.name.rsplit_once(':').map_or(image.name.as_str(), |(r, _)| r);
-    let name = repository.trim_start_matches("registry.k8s.io/");
-    role == Role::ControlPlane || !CONTROL_PLANE.contains(&name)
+    match role {
+        Role::ControlPlane => CONTROL_PLANE.contains(&repository) || EVERYWHERE.contains(&repository),
+        Role::Worker => !CONTROL_PLANE.contains(&repository),
+    }
 }
 
 /// The step that comes once containerd answers.

@@ -28,7 +28,7 @@ pub(super) fn check() -> Step<Estate> {
         "check.images",
         "every image can be had",
         &["check.git"],
-        (4, 180),
+        (2, 180),
         images,
     )
 }

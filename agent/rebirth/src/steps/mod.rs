@@ -10,6 +10,7 @@ mod hung;
 mod images;
 pub(crate) mod life;
 mod listen;
+mod lost;
 mod treasures;
 
 use std::{sync::Arc, time::Duration};
