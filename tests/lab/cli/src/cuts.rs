@@ -96,6 +96,11 @@ impl Run {
         }
     }
 
+    /// Waits for its end; the exit code.
+    pub fn end(mut self) -> Result<Option<i32>> {
+        Ok(self.child.wait()?.code())
+    }
+
     /// Kills it as a power cut would; whether it was still at work.
     pub fn cut(mut self) -> Result<bool> {
         self.child.kill()?;

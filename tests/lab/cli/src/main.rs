@@ -8,6 +8,7 @@ mod hang;
 mod host;
 mod inspect;
 mod lab;
+mod lose;
 mod memory;
 mod owner;
 mod places;
@@ -83,6 +84,12 @@ enum Command {
         #[arg(long, value_enum, default_value = "copies")]
         help_by: refuse::Help,
     },
+    /// A worker loses its power in the middle of a restore
+    Lose {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+    },
     /// Judge audit logs of a castle's API servers by hand
     Audit {
         /// The logs, of all control planes
@@ -134,6 +141,10 @@ async fn main() -> Result<()> {
         Command::Refuse { skykeep, help_by } => {
             let places = Places::new(&skykeep, "refuse")?;
             within_lab(&places, |lab, places| Box::pin(refuse::run(lab, places, help_by))).await
+        }
+        Command::Lose { skykeep } => {
+            let places = Places::new(&skykeep, "lose")?;
+            within_lab(&places, |lab, places| Box::pin(lose::run(lab, places))).await
         }
         Command::Audit { logs } => audit::by_hand(&logs),
         Command::Host { skykeep, cloud } => {
