@@ -56,16 +56,24 @@ async fn images(estate: Arc<Estate>, progress: Progress) -> Result<String, Troub
     let full = |name: &String| Some(Reference::parse(name).ok()?.full());
     let tagged = skykeep_gitops::images(estate.repository.get()?, &estate.castle);
     names.extend(tagged.iter().filter_map(full));
+    let with_copy = estate.lock.images.iter().filter(|image| copied(image));
+    let copies: BTreeSet<String> = with_copy
+        .flat_map(|i| [Some(i.pinned()), full(&i.name)])
+        .flatten()
+        .collect();
     let asked: Vec<(String, Result<String, RegistryError>)> = stream::iter(names)
-        .map(|name| asked_for(&registries, name))
+        .map(|name| {
+            // A good copy is worth more than a second question.
+            let tries = if copies.contains(&name) { 1 } else { TRIES };
+            asked_for(&registries, name, tries)
+        })
         .buffered(PARALLEL)
         .collect()
         .await;
     let mut from_mirror = 0;
     for (name, answer) in &asked {
         let Err(error) = answer else { continue };
-        let is_this = |image: &&Image| image.pinned() == *name || image.name == *name;
-        if estate.lock.images.iter().find(is_this).is_some_and(copied) {
+        if copies.contains(name) {
             from_mirror += 1;
             continue;
         }
@@ -85,16 +93,16 @@ async fn images(estate: Arc<Estate>, progress: Progress) -> Result<String, Troub
     ))
 }
 
-async fn asked_for(registries: &Registries<'_>, name: String) -> (String, Result<String, RegistryError>) {
-    let answer = patiently(registries, &name).await;
+async fn asked_for(registries: &Registries<'_>, name: String, tries: u32) -> (String, Result<String, RegistryError>) {
+    let answer = patiently(registries, &name, tries).await;
     (name, answer)
 }
 
-async fn patiently(registries: &Registries<'_>, name: &str) -> Result<String, RegistryError> {
+async fn patiently(registries: &Registries<'_>, name: &str, most: u32) -> Result<String, RegistryError> {
     let mut tries = 1;
     loop {
         match registries.digest(name).await {
-            Err(error) if error.is_transient() && tries < TRIES => tries += 1,
+            Err(error) if error.is_transient() && tries < most => tries += 1,
             answer => return answer,
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
