@@ -7,6 +7,7 @@
 mod aws;
 mod console;
 pub mod cost;
+mod ending;
 mod error;
 mod hetzner;
 mod plan;

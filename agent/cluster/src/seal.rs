@@ -149,6 +149,8 @@ mod tests {
             node: "w1".into(),
             role: Role::Worker,
             deadline_s: 1,
+            images: Vec::new(),
+            copies: std::collections::BTreeMap::new(),
             artifacts: vec![],
             hosts: vec![],
             files: vec![],

@@ -12,14 +12,21 @@ use crate::{
 /// EC2 takes no more.
 const MAX: usize = 16 * 1024;
 
-/// The script for one try at making one node. Same inputs, same bytes.
-pub fn user_data(agent: &Artifact, blob_url: &str, key: &Secret, id: &NodeId) -> Result<String, ClusterError> {
+/// The script for one try at making one node; `copy` is where the agent lies besides its own place. Same inputs, same bytes.
+pub fn user_data(
+    agent: &Artifact,
+    copy: Option<&str>,
+    blob_url: &str,
+    key: &Secret,
+    id: &NodeId,
+) -> Result<String, ClusterError> {
     let plain = |text: &str| {
         !text
             .bytes()
             .any(|b| b.is_ascii_control() || matches!(b, b'\'' | b'"' | b'\\' | b' '))
     };
     for text in [
+        copy.unwrap_or_default(),
         &agent.url,
         &agent.sha256,
         blob_url,
@@ -45,6 +52,7 @@ pub fn user_data(agent: &Artifact, blob_url: &str, key: &Secret, id: &NodeId) ->
                 id.node, id.castle, id.generation, id.attempt
             ),
         )
+        .replace("{copy}", &copy.map(|url| format!(" '{url}'")).unwrap_or_default())
         .replace("{url}", &agent.url)
         .replace("{sha256}", &agent.sha256)
         .replace("{config}", &config);
@@ -61,7 +69,7 @@ pub fn user_data(agent: &Artifact, blob_url: &str, key: &Secret, id: &NodeId) ->
 mod tests {
     use super::*;
 
-    fn make(url: &str) -> Result<String, ClusterError> {
+    fn make_with(url: &str, copy: Option<&str>) -> Result<String, ClusterError> {
         let agent = Artifact {
             name: "skykeep".into(),
             url: url.into(),
@@ -74,10 +82,27 @@ mod tests {
         let id = NodeId::new("rossi", &"01KAS0000000000000000000RS".parse().unwrap(), "cp1", 1);
         user_data(
             &agent,
+            copy,
             "https://s3.example/b/k?X-Amz-Signature=00&X-Amz-Expires=3600",
             &Secret::new(vec![7; 32]),
             &id,
         )
+    }
+
+    fn make(url: &str) -> Result<String, ClusterError> {
+        make_with(url, None)
+    }
+
+    #[test]
+    fn a_copy_of_the_agent_is_tried_after_its_own_place() {
+        let url = "https://github.example/skykeep";
+        let script = make_with(url, Some("https://s3.example/copy?X-Amz-Signature=00")).unwrap();
+        assert!(
+            script.contains(
+                "for from in 'https://github.example/skykeep' 'https://s3.example/copy?X-Amz-Signature=00'; do"
+            )
+        );
+        assert!(make_with(url, Some("https://x/'; rm -rf /; '")).is_err());
     }
 
     #[test]

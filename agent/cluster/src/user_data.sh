@@ -37,17 +37,19 @@ right() { echo "{sha256}  $1" | sha256sum -c --status 2>/dev/null; }
 tries=0
 until right $agent; do
     tries=$((tries + 1))
-    if curl -fsSL --proto '=https' --connect-timeout 10 --max-time 300 -o $agent.part '{url}'; then
-        if right $agent.part; then
-            chmod 0755 $agent.part
-            mv $agent.part $agent
-            break
+    for from in '{url}'{copy}; do
+        if curl -fsSL --proto '=https' --connect-timeout 10 --max-time 300 -o $agent.part "$from"; then
+            if right $agent.part; then
+                chmod 0755 $agent.part
+                mv $agent.part $agent
+                break 2
+            fi
+            why="what it gave has not the SHA-256 of castle.lock" lasting=true
+        else
+            why="the download failed, curl says $?" lasting=false
         fi
-        why="what it gave has not the SHA-256 of castle.lock" lasting=true
-    else
-        why="the download failed, curl says $?" lasting=false
-    fi
-    rm -f $agent.part
+        rm -f $agent.part
+    done
     if [ $((tries % 5)) = 0 ]; then
         printf 'skykeep: FAILED {"what":"it can not get the agent","why":"{url}: %s (%s tries)","remedy":"Check that URL and the hash in castle.lock. When the URL gives the right file again, this machine goes on by itself.","lasting":%s,"tries":%s}\n' "$why" $tries $lasting $tries
     fi

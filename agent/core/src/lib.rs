@@ -12,6 +12,7 @@ pub mod lock;
 pub mod owner;
 pub mod pinned;
 pub mod progress;
+pub mod registry;
 pub mod secret;
 pub mod way;
 

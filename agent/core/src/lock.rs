@@ -73,6 +73,28 @@ pub struct Image {
     pub name: String,
     /// `sha256:...`.
     pub digest: String,
+    /// What it consists of, the object of its own digest first: what a mirror keeps of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<Blob>,
+}
+
+/// A part of an image: index, manifest, configuration or layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Blob {
+    /// `sha256:...`.
+    pub digest: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Its type in the words of the image specification.
+    pub media_type: String,
+}
+
+impl Blob {
+    /// The digest's hex digits.
+    pub fn sha256(&self) -> &str {
+        self.digest.trim_start_matches("sha256:")
+    }
 }
 
 impl Lock {
@@ -90,13 +112,18 @@ impl Lock {
                 remedy: "Use the agent that made it, or make it again with `skykeep lock`.".into(),
             });
         }
+        let hex =
+            |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        // They become names of files on the nodes.
+        if let Some(blob) = lock.images.iter().flat_map(|i| &i.blobs).find(|b| !hex(b.sha256())) {
+            return Err(Explained {
+                what: "castle.lock can't be used".into(),
+                why: format!("`{}` is no SHA-256 digest", blob.digest),
+                remedy: "Make it again with `skykeep lock --mirror`.".into(),
+            });
+        }
         for a in &lock.artifacts {
-            if a.sha256.len() != 64
-                || !a
-                    .sha256
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-            {
+            if !hex(&a.sha256) {
                 return Err(Explained {
                     what: "castle.lock can't be used".into(),
                     why: format!("the sha256 of artifact `{}` is not 64 lower-case hex digits", a.name),
@@ -169,6 +196,7 @@ mod tests {
         let image = Image {
             name: "registry.k8s.io/pause:3.10".into(),
             digest: "sha256:ab".into(),
+            blobs: Vec::new(),
         };
         assert_eq!(image.pinned(), "registry.k8s.io/pause@sha256:ab");
     }

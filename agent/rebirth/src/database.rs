@@ -20,10 +20,11 @@ use crate::{
     estate::{Estate, credentials},
     lineage::{self, Begun, Link, Next},
     restored,
+    treasure::patience,
 };
 
-/// How long the job may take, and how long we wait for it; seconds.
-const LIMITS: (u64, u64) = (3400, 3500);
+/// By how much the job ends before we stop waiting for it: its own error says more than ours.
+const JOB_FIRST: Duration = Duration::from_secs(100);
 
 /// Looks at the repository that would be followed; nothing of its data is read.
 pub(crate) async fn inspect(estate: &Estate, treasure: &Treasure, postgres: &Postgres) -> Result<String, Trouble> {
@@ -84,6 +85,7 @@ pub(crate) async fn bring_back(
             return Ok("was restored by an earlier run, and archives on its own".into());
         }
     };
+    let patience = patience(treasure);
     let seen = look(estate, postgres, &source).await?;
     progress.note(format!(
         "backup {} of PostgreSQL {} in {source}; it will archive to {archive}",
@@ -110,7 +112,7 @@ pub(crate) async fn bring_back(
         checks: postgres.checks.clone(),
         roles: postgres.roles.keys().cloned().collect(),
         replace: again,
-        limit: LIMITS.0,
+        limit: patience.saturating_sub(JOB_FIRST).as_secs(),
     };
     let (from, to) = (
         repository(estate, postgres, &source)?,
@@ -134,7 +136,7 @@ pub(crate) async fn bring_back(
         image: &estate.lock.image_named(&postgres.image)?.pinned(),
         own_image: &estate.lock.image("ghcr.io/skykeep/skykeep")?.pinned(),
     };
-    let limit = Deadline::after(Duration::from_secs(LIMITS.1));
+    let limit = Deadline::after(patience);
     let outcome = postgres::order::restore(client, &order, limit, progress).await?;
     // Before its pods go: what they write must be found by the next rebirth.
     lineage.begun = None;

@@ -181,6 +181,18 @@ impl Estate {
         })
     }
 
+    /// The repository, read once.
+    pub(crate) async fn read_repository(&self) -> Result<&Repository, Trouble> {
+        if self.repository.get().is_err() {
+            let gitops = &self.castle.gitops;
+            let until = Deadline::after(Duration::from_secs(150));
+            let token = self.secrets.get(&gitops.token)?;
+            self.repository
+                .give(skykeep_gitops::fetch(gitops, token, &self.trust, until).await?);
+        }
+        Ok(self.repository.get()?)
+    }
+
     /// A client for the cloud, for one generation.
     pub fn cloud_for(&self, generation: Generation, resuming: bool) -> Result<Box<dyn Cloud>, Trouble> {
         let tags = Tags {

@@ -8,7 +8,7 @@ use skykeep_cloud::{Instance, PlannedNode};
 use skykeep_cluster::{cry::mark, plan::Blueprint, seal, seal::NodeId, user_data::user_data};
 use skykeep_core::{Explain, Explained, Progress, Trouble};
 
-use crate::{estate::Estate, journal::Attempt};
+use crate::{estate::Estate, journal::Attempt, mirror};
 
 /// A sealed node plan can be fetched for this long.
 const BLOB_LIFE: Duration = Duration::from_secs(60 * 60);
@@ -117,12 +117,16 @@ async fn seal_plan(estate: &Estate, name: &str, attempt: Attempt, new: bool) -> 
     let generation = estate.generation.get()?;
     let derive = |label: &str| estate.derive(generation, label);
     let nodes = estate.planned();
+    let from = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(attempt.from).unwrap_or_default());
+    // Signed for the attempt's moment, not for ours: the plan's bytes are the same on every laptop.
+    let sources = mirror::sources(estate, from, BLOB_LIFE)?;
     let blueprint = Blueprint {
         castle: &estate.castle,
         lock: &estate.lock,
         generation,
         pki: estate.pki.get()?,
         nodes: &nodes,
+        sources: &sources,
     };
     let id = NodeId::new(&estate.castle.name, generation, name, attempt.number);
     let blob = seal::seal(&blueprint.node_plan(name)?, &id, &derive)?;
@@ -132,9 +136,10 @@ async fn seal_plan(estate: &Estate, name: &str, attempt: Attempt, new: bool) -> 
         Put::Done { .. } => {}
         other => return Err(refused(&key, &format!("{other:?}")).into()),
     }
-    let from = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(attempt.from).unwrap_or_default());
     let url = estate.s3.presign_get(&key, from, BLOB_LIFE)?;
-    let bytes = user_data(estate.lock.artifact("skykeep")?, &url, &id.key(&derive), &id)?.into_bytes();
+    let agent = estate.lock.artifact("skykeep")?;
+    let copy = sources.copies.get(&agent.sha256).map(String::as_str);
+    let bytes = user_data(agent, copy, &url, &id.key(&derive), &id)?.into_bytes();
     if let Ok(mut launches) = estate.launches.lock() {
         let attempt = attempt.number;
         launches.insert(

@@ -15,6 +15,7 @@ mod launch;
 pub mod lease;
 pub mod lineage;
 mod longhorn;
+pub mod mirror;
 mod names;
 mod orphans;
 pub mod pulse;

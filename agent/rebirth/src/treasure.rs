@@ -48,6 +48,11 @@ pub(crate) fn limit(treasure: &Treasure) -> Duration {
     (treasure.budget() * 4).max(Duration::from_secs(3600))
 }
 
+/// How long we wait for a restore: a step's own error says more than its deadline's, so it ends first.
+pub(crate) fn patience(treasure: &Treasure) -> Duration {
+    limit(treasure).saturating_sub(Duration::from_secs(100))
+}
+
 /// Treasures of the same restic repository, opened by the same keys, by their places in the castle file; each database alone.
 pub(crate) fn by_repository(castle: &Castle) -> Vec<Vec<usize>> {
     let same = |a: &Restic, b: &Restic| {
@@ -231,13 +236,7 @@ async fn files(
         // A claim that is gone comes from the repository once more: not only after Flux's interval.
         skykeep_gitops::remind_layers(client).await?;
     }
-    let done = order::restore(
-        client,
-        &order,
-        Deadline::after(limit(treasure).saturating_sub(Duration::from_secs(100))),
-        progress,
-    )
-    .await?;
+    let done = order::restore(client, &order, Deadline::after(patience(treasure)), progress).await?;
     Ok(match done {
         order::Done::Already => "was restored before: left alone".to_owned(),
         order::Done::Now(outcome) => {

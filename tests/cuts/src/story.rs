@@ -17,8 +17,9 @@ use crate::world::{Owner, World};
 
 /// Steps that need nodes, a Git server, a backup or public resolvers. Here they only take their time; the restore keeps a ledger in
 /// the world, as the real one does in the cluster. `node.sealed`, which works on the bucket, is the real one.
-pub const SCRIPTED: [&str; 17] = [
+pub const SCRIPTED: [&str; 18] = [
     "check.git",
+    "check.images",
     "check.site",
     "check.db",
     "cluster.api",

@@ -3,15 +3,11 @@
 
 use std::time::Duration;
 
-use skykeep_core::{Deadline, Explained, Progress, Trouble, deadline::Look};
+use skykeep_core::Progress;
 use tokio::time::Instant;
 
 use super::AwsCloud;
-use crate::{CloudError, Result, cost::summary, wait::wait};
-
-const PAUSE: Duration = Duration::from_secs(3);
-/// How long the list of what is left may take once the deadline has passed.
-const LAST_LOOK: Duration = Duration::from_secs(20);
+use crate::{CloudError, Result, Thing, ending::Ending};
 
 /// Deleted (`None`), or gone already, or still in use (what AWS says): all are fine in a pass.
 fn passable(what: &str, result: Result<()>, progress: &Progress) -> Result<Option<String>> {
@@ -26,44 +22,11 @@ fn passable(what: &str, result: Result<()>, progress: &Progress) -> Result<Optio
     }
 }
 
-impl AwsCloud {
-    pub(super) async fn remove_everything(&self, until: Deadline, progress: &Progress) -> Result<()> {
-        let gone = wait("everything of this generation to be gone", until, PAUSE, || async {
-            let said = self.pass(progress).await?;
-            let left = self.list_everything().await?;
-            Ok(match left.first() {
-                None if Instant::now() >= self.doubtful_until => Look::Ready(()),
-                None => Look::NotYet("nothing is visible, but something may have been created a moment ago".into()),
-                Some(first) => Look::NotYet(format!(
-                    "{} things are left, among them {} {} {}{said}",
-                    left.len(),
-                    first.kind,
-                    first.id,
-                    first.state
-                )),
-            })
-        });
-        match gone.await {
-            Err(CloudError::Wait(trouble)) => return Err(self.not_gone(&trouble).await),
-            gone => gone?,
-        }
-        progress.note("nothing of this generation is left");
-        Ok(())
-    }
-
-    /// The deadline has passed: says what is left and what it costs, for whoever decides whether to wait.
-    async fn not_gone(&self, trouble: &Trouble) -> CloudError {
-        let Explained { what, why, .. } = trouble.explained();
-        let left = match tokio::time::timeout(LAST_LOOK, self.list_everything()).await {
-            Ok(Ok(things)) => summary(&things),
-            Ok(Err(_)) | Err(_) => "unknown, AWS did not answer".to_owned(),
-        };
-        CloudError::Unfit(Explained {
-            what,
-            why: format!("{why}; left: {left}"),
-            remedy: "Start `skykeep destroy` again: it goes on where this one stopped. What stays for an hour is held by something else: look in the AWS console who uses it.".into(),
-        })
-    }
+impl Ending for AwsCloud {
+    const NAME: &'static str = "AWS";
+    const PAUSE: Duration = Duration::from_secs(3);
+    const STAYS: &'static str =
+        "What stays for an hour is held by something else: look in the AWS console who uses it.";
 
     async fn pass(&self, progress: &Progress) -> Result<String> {
         let (entry, nodes) = tokio::join!(self.remove_entry(progress), self.remove_nodes(progress));
@@ -77,6 +40,16 @@ impl AwsCloud {
         Ok(if later.is_empty() { said } else { later })
     }
 
+    async fn left(&self) -> Result<Vec<Thing>> {
+        self.list_everything().await
+    }
+
+    fn doubtful_until(&self) -> Instant {
+        self.doubtful_until
+    }
+}
+
+impl AwsCloud {
     async fn remove_entry(&self, progress: &Progress) -> Result<String> {
         for balancer in self.balancers().await? {
             self.delete_balancer(&balancer.arn).await?;

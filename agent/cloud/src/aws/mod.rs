@@ -32,7 +32,7 @@ use skykeep_core::{
 use tokio::{sync::OnceCell, time::Instant};
 use url::Url;
 
-use crate::{Cloud, Entry, Instance, Network, PlannedNode, Preflight, Result, Thing};
+use crate::{Cloud, Entry, Instance, Network, PlannedNode, Preflight, Result, Thing, ending::remove_everything};
 
 /// How long something created a moment ago may stay invisible to a search.
 const CONSISTENCY: Duration = Duration::from_secs(10);
@@ -163,6 +163,6 @@ impl Cloud for AwsCloud {
     }
 
     async fn destroy(&self, deadline: Deadline, progress: &Progress) -> Result<()> {
-        self.remove_everything(deadline, progress).await
+        remove_everything(self, deadline, progress).await
     }
 }

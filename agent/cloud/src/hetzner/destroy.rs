@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skykeep_core::{Deadline, Explained, Progress, Trouble, deadline::Look};
+use skykeep_core::Progress;
 use tokio::time::Instant;
 
 use super::{
@@ -12,50 +12,12 @@ use super::{
     inventory::KINDS,
     servers::Server,
 };
-use crate::{CloudError, Result, cost::summary, wait::wait};
+use crate::{Result, Thing, ending::Ending};
 
-const PAUSE: Duration = Duration::from_secs(2);
-/// How long the list of what is left may take once the deadline has passed.
-const LAST_LOOK: Duration = Duration::from_secs(20);
-
-impl HetznerCloud {
-    pub(super) async fn remove_everything(&self, until: Deadline, progress: &Progress) -> Result<()> {
-        let gone = wait("everything of this generation to be gone", until, PAUSE, || async {
-            let said = self.pass(progress).await?;
-            let left = self.list_everything().await?;
-            Ok(match left.first() {
-                None if Instant::now() >= self.doubtful_until => Look::Ready(()),
-                None => Look::NotYet("nothing is visible, but something may have been created a moment ago".into()),
-                Some(first) => Look::NotYet(format!(
-                    "{} things are left, among them {} {} {}{said}",
-                    left.len(),
-                    first.kind,
-                    first.id,
-                    first.state
-                )),
-            })
-        });
-        match gone.await {
-            Err(CloudError::Wait(trouble)) => return Err(self.not_gone(&trouble).await),
-            gone => gone?,
-        }
-        progress.note("nothing of this generation is left");
-        Ok(())
-    }
-
-    /// The deadline has passed: says what is left and what it costs.
-    async fn not_gone(&self, trouble: &Trouble) -> CloudError {
-        let Explained { what, why, .. } = trouble.explained();
-        let left = match tokio::time::timeout(LAST_LOOK, self.list_everything()).await {
-            Ok(Ok(things)) => summary(&things),
-            Ok(Err(_)) | Err(_) => "unknown, Hetzner did not answer".to_owned(),
-        };
-        CloudError::Unfit(Explained {
-            what,
-            why: format!("{why}; left: {left}"),
-            remedy: "Start `skykeep destroy` again: it goes on where this one stopped. What stays is protected or used by something else: look in Hetzner's console.".into(),
-        })
-    }
+impl Ending for HetznerCloud {
+    const NAME: &'static str = "Hetzner";
+    const PAUSE: Duration = Duration::from_secs(2);
+    const STAYS: &'static str = "What stays is protected or used by something else: look in Hetzner's console.";
 
     /// The entry and the servers first; what they use can't go before them.
     async fn pass(&self, progress: &Progress) -> Result<String> {
@@ -87,6 +49,16 @@ impl HetznerCloud {
         Ok(said)
     }
 
+    async fn left(&self) -> Result<Vec<Thing>> {
+        self.list_everything().await
+    }
+
+    fn doubtful_until(&self) -> Instant {
+        self.doubtful_until
+    }
+}
+
+impl HetznerCloud {
     /// Deleted, or gone already, or still in use: all are fine in a pass.
     async fn remove(&self, path: &str, what: &str, said: &mut String, progress: &Progress) -> Result<()> {
         match self

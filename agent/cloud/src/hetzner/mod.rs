@@ -24,7 +24,7 @@ use skykeep_core::{
 use tokio::{sync::OnceCell, time::Instant};
 use url::Url;
 
-use crate::{Cloud, Entry, Instance, Network, PlannedNode, Preflight, Result, Thing};
+use crate::{Cloud, Entry, Instance, Network, PlannedNode, Preflight, Result, Thing, ending::remove_everything};
 
 pub use error::HetznerError;
 
@@ -139,6 +139,6 @@ impl Cloud for HetznerCloud {
     }
 
     async fn destroy(&self, deadline: Deadline, progress: &Progress) -> Result<()> {
-        self.remove_everything(deadline, progress).await
+        remove_everything(self, deadline, progress).await
     }
 }

@@ -2,7 +2,7 @@
 
 use skykeep_core::{Secret, lock::Artifact};
 
-use super::{Blueprint, PlanFile, PlannedNode, Role, Step, nth_address};
+use super::{Blueprint, PlanFile, PlannedNode, Role, Step, nth_address, sources};
 use crate::{API_NAME, ClusterError};
 
 pub(super) const CONTAINERD_SOCKET: &str = "unix:///run/containerd/containerd.sock";
@@ -49,7 +49,7 @@ pub(super) fn hosts(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Vec<String
 
 pub(super) fn files(blueprint: &Blueprint<'_>) -> Result<Vec<PlanFile>, ClusterError> {
     let pause = blueprint.lock.image("registry.k8s.io/pause")?.pinned();
-    Ok(vec![
+    let mut files = vec![
         PlanFile::new(
             "/etc/modules-load.d/skykeep.conf",
             "0644",
@@ -84,11 +84,13 @@ pub(super) fn files(blueprint: &Blueprint<'_>) -> Result<Vec<PlanFile>, ClusterE
             include_str!("files/10-kubeadm.conf"),
         ),
         PlanFile::new(CA, "0644", blueprint.pki.ca.certificate.clone()),
-    ])
+    ];
+    files.extend(sources::files(blueprint.sources)?);
+    Ok(files)
 }
 
-pub(super) fn steps() -> Vec<Step> {
-    vec![
+pub(super) fn steps(blueprint: &Blueprint<'_>) -> Vec<Step> {
+    let mut steps = vec![
         Step::new(
             "kernel modules",
             30,
@@ -102,7 +104,9 @@ pub(super) fn steps() -> Vec<Step> {
             120,
             &["systemctl", "enable", "--now", "containerd.service"],
         ),
-    ]
+    ];
+    steps.extend(sources::step(blueprint.sources));
+    steps
 }
 
 /// Fetches what kubelet will ask for as soon as the API answers. For workers, which have nothing else to do; on a control plane it would
@@ -117,7 +121,7 @@ pub(super) fn early_images(blueprint: &Blueprint<'_>) -> Result<Vec<Step>, Clust
     .map(|name| {
         let image = blueprint.lock.image(name)?.pinned();
         // Its progress bar would fill the console.
-        let pull = format!("exec ctr -n k8s.io images pull {image} >/dev/null");
+        let pull = format!("exec ctr -n k8s.io images pull --hosts-dir /etc/containerd/certs.d {image} >/dev/null");
         Ok(Step::new(&format!("image {name}"), 120, &["sh", "-c", &pull]).optional())
     })
     .collect()

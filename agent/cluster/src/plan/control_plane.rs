@@ -1,5 +1,7 @@
 //! A control plane: kubeadm's own phases, all control planes at once.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 
@@ -74,21 +76,23 @@ pub(super) fn plan(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Result<Node
             blueprint,
             &["containerd", "runc", "cni-plugins", "flannel-cni", "kubelet", "kubeadm"],
         )?,
+        images: Vec::new(),
+        copies: BTreeMap::new(),
         hosts: common::hosts(blueprint, node),
         files,
-        steps: steps(blueprint.is_first(node)),
+        steps: steps(blueprint, blueprint.is_first(node)),
         done_when: vec![KUBELET_CERTIFICATE.into()],
         wipe: Vec::new(),
     })
 }
 
-fn steps(first: bool) -> Vec<Step> {
+fn steps(blueprint: &Blueprint<'_>, first: bool) -> Vec<Step> {
     let init = |title: &str, wanted: &[&str]| {
         let skip: Vec<_> = ALL.iter().filter(|phase| !wanted.contains(phase)).copied().collect();
         let skip = format!("--skip-phases={}", skip.join(","));
         Step::new(title, 600, &["kubeadm", "init", "--config", KUBEADM_YAML, &skip]).retried()
     };
-    let mut steps = common::steps();
+    let mut steps = common::steps(blueprint);
     steps.push(Step::new(
         "kubelet is enabled",
         60,

@@ -6,6 +6,7 @@
 
 mod common;
 mod control_plane;
+mod sources;
 mod types;
 mod worker;
 
@@ -14,7 +15,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use skykeep_core::{Generation, castle::Castle, lock::Lock};
 
-pub use types::{NodePlan, PlanFile, SecretText, Step};
+pub use sources::{RegistryAt, Sources};
+pub use types::{NodePlan, Own, PlanFile, SecretText, Step};
 
 use crate::{ClusterError, Pki};
 
@@ -51,6 +53,8 @@ pub struct Blueprint<'a> {
     pub pki: &'a Pki,
     /// Every node; the first control plane does what has to be done once.
     pub nodes: &'a [PlannedNode],
+    /// Where images and downloads come from besides their own places.
+    pub sources: &'a Sources<'a>,
 }
 
 impl Blueprint<'_> {
@@ -70,10 +74,11 @@ impl Blueprint<'_> {
         if self.control_planes().next().is_none() {
             return Err(ClusterError::Plan("there is no control plane".into()));
         }
-        match node.role {
+        let plan = match node.role {
             Role::ControlPlane => control_plane::plan(self, node),
             Role::Worker => worker::plan(self, node),
-        }
+        };
+        Ok(sources::complete(self, plan?))
     }
 
     fn control_planes(&self) -> impl Iterator<Item = &PlannedNode> {

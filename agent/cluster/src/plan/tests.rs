@@ -49,16 +49,21 @@ pub(crate) fn nodes() -> Vec<PlannedNode> {
 }
 
 fn plan_of(name: &str) -> NodePlan {
+    plan_with(name, &lock(), &Sources::default())
+}
+
+fn plan_with(name: &str, lock: &Lock, sources: &Sources<'_>) -> NodePlan {
     let derive = |label: &str| Secret::new(Sha256::digest(label.as_bytes()).to_vec());
     let generation: Generation = "01KAS0000000000000000000RS".parse().unwrap();
     let pki = Pki::derive("rossi", &generation, &derive).unwrap();
-    let (castle, lock, nodes) = (castle(), lock(), nodes());
+    let (castle, nodes) = (castle(), nodes());
     Blueprint {
         castle: &castle,
-        lock: &lock,
+        lock,
         generation: &generation,
         pki: &pki,
         nodes: &nodes,
+        sources,
     }
     .node_plan(name)
     .unwrap()
@@ -162,4 +167,53 @@ fn a_plan_survives_its_journey_and_debug_shows_no_key() {
     let back: NodePlan = serde_json::from_str(&json).unwrap();
     assert_eq!(serde_json::to_string(&back).unwrap(), json);
     assert!(!format!("{plan:?}").contains("PRIVATE KEY"));
+}
+
+#[test]
+fn mirrors_and_logins_reach_containerd_and_kubelet_and_copies_only_whom_they_concern() {
+    let mut lock = lock();
+    let artifact = lock.artifacts[0].sha256.clone();
+    for image in &mut lock.images {
+        image.blobs = vec![skykeep_core::lock::Blob {
+            digest: format!("sha256:{}", hex::encode(Sha256::digest(&image.name))),
+            size: 1,
+            media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+        }];
+    }
+    let blobs = lock.images.iter().map(|i| i.blobs[0].sha256().to_owned());
+    let copies = blobs
+        .chain([artifact])
+        .map(|sha256| (sha256.clone(), format!("https://s3.example/{sha256}?sig")));
+    let login = || {
+        let secret = |text: &str| Secret::from_string(text.to_owned());
+        Some(skykeep_core::registry::Login {
+            username: secret("rossi"),
+            password: secret("hunter2"),
+        })
+    };
+    let mirror = "https://mirror.example/v2/k8s".parse().unwrap();
+    let sources = Sources {
+        registries: vec![
+            RegistryAt {
+                host: "registry.k8s.io",
+                mirror: Some(&mirror),
+                login: login(),
+            },
+            RegistryAt {
+                host: "docker.io",
+                mirror: None,
+                login: login(),
+            },
+        ],
+        copies: copies.collect(),
+    };
+    let worker = plan_with("w1", &lock, &sources);
+    insta::assert_snapshot!(file(&worker, "/etc/containerd/certs.d/registry.k8s.io/hosts.toml"));
+    insta::assert_snapshot!(file(&worker, "/var/lib/kubelet/config.json"));
+    let control_plane = plan_with("cp1", &lock, &sources);
+    let has = |plan: &NodePlan, name: &str| plan.images.iter().any(|i| i.name.contains(name));
+    assert!(has(&control_plane, "kube-apiserver") && !has(&worker, "kube-apiserver") && has(&worker, "flannel"));
+    let step = |plan: &NodePlan| plan.steps.iter().position(|s| s.own == Some(Own::Images));
+    let containerd = worker.steps.iter().position(|s| s.title == "containerd").unwrap();
+    assert!(step(&worker) == Some(containerd + 1) && step(&plan_of("w1")).is_none());
 }

@@ -1,9 +1,9 @@
 //! The plan as data. It travels as JSON inside the sealed blob; the node's executor knows no more than this.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
-use skykeep_core::lock::Artifact;
+use skykeep_core::lock::{Artifact, Image};
 use zeroize::Zeroize;
 
 use super::Role;
@@ -26,6 +26,12 @@ pub struct NodePlan {
     pub deadline_s: u64,
     /// What is downloaded, in parallel.
     pub artifacts: Vec<Artifact>,
+    /// Images that are taken from their copies should their registry refuse.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
+    /// Where copies lie, for an hour, by the SHA-256 of their content in hex.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub copies: BTreeMap<String, SecretText>,
     /// Lines for /etc/hosts.
     pub hosts: Vec<String>,
     /// Files, written in this order after the downloads.
@@ -72,6 +78,17 @@ pub struct Step {
     /// Wait until this path exists before running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_for: Option<String>,
+    /// The executor's own work instead of a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Own>,
+}
+
+/// What the executor does itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Own {
+    /// Ask for the plan's images, and take the copy of each that its registry refuses.
+    Images,
 }
 
 /// Text that may hold keys: wiped when dropped, never shown by `Debug`.
@@ -129,6 +146,14 @@ impl Step {
             retry: false,
             optional: false,
             wait_for: None,
+            own: None,
+        }
+    }
+
+    pub(super) fn own(title: &str, deadline_s: u64, own: Own) -> Self {
+        Step {
+            own: Some(own),
+            ..Step::new(title, deadline_s, &[])
         }
     }
 

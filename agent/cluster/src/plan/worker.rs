@@ -1,5 +1,7 @@
 //! A worker: containerd and kubelet. It never sees a CA key.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{Blueprint, NodePlan, PlanFile, PlannedNode, Step, common};
@@ -43,7 +45,7 @@ pub(super) fn plan(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Result<Node
         ),
     ));
 
-    let mut steps = common::steps();
+    let mut steps = common::steps(blueprint);
     steps.extend(common::early_images(blueprint)?);
     // kubelet that comes too early is refused, and then waits longer and longer before it asks again.
     let knock = [
@@ -69,6 +71,8 @@ pub(super) fn plan(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Result<Node
             blueprint,
             &["containerd", "runc", "cni-plugins", "flannel-cni", "kubelet"],
         )?,
+        images: Vec::new(),
+        copies: BTreeMap::new(),
         hosts: common::hosts(blueprint, node),
         files,
         steps,

@@ -15,6 +15,7 @@ pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
     references(castle)?;
     treasures(castle)?;
     entry(castle)?;
+    registries(castle)?;
     let one = |dns: &super::Dns| dns.cloudflare.is_some() != dns.rfc2136.is_some();
     ensure(
         castle.dns.as_ref().is_none_or(one),
@@ -78,6 +79,39 @@ fn name(castle: &Castle) -> Result<(), Explained> {
         "a castle's name becomes part of the names of cloud resources",
         "Use 1 to 20 lower-case letters, digits and hyphens.",
     )
+}
+
+fn registries(castle: &Castle) -> Result<(), Explained> {
+    let mut seen = BTreeSet::new();
+    for registry in &castle.registries {
+        let host = registry.host.as_str();
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b':');
+        ensure(
+            !host.is_empty() && host.bytes().all(plain) && seen.insert(host),
+            "registries.host",
+            format!("`{host}` is no host, or stands twice"),
+            "Write the host as image names begin with it, once, for example docker.io.",
+        )?;
+        ensure(
+            registry.username.is_some() == registry.password.is_some(),
+            "registries.username",
+            format!("of {host} only one of user name and password is given"),
+            "Give both or none.",
+        )?;
+        ensure(
+            registry.mirror.as_ref().is_none_or(|url| url.scheme() == "https"),
+            "registries.mirror",
+            format!("the mirror of {host} is not reached over HTTPS"),
+            "Use an https:// address.",
+        )?;
+        ensure(
+            registry.mirror.is_some() || registry.username.is_some(),
+            "registries.host",
+            format!("{host} has neither a mirror nor a login"),
+            "Give one, or leave the registry out.",
+        )?;
+    }
+    Ok(())
 }
 
 fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {

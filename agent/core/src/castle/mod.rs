@@ -11,6 +11,7 @@ mod longhorn;
 mod old;
 mod postgres;
 mod secret_ref;
+mod sources;
 mod suppliers;
 mod treasure;
 mod types;
@@ -23,6 +24,7 @@ pub use longhorn::Longhorn;
 pub use old::*;
 pub use postgres::{Postgres, PostgresCheck};
 pub use secret_ref::*;
+pub use sources::*;
 pub use suppliers::*;
 pub use treasure::*;
 pub use types::*;
@@ -78,6 +80,12 @@ impl Castle {
         }
         if let Some(dns) = &self.dns {
             refs.extend(dns.secret().cloned());
+        }
+        for registry in &self.registries {
+            refs.extend(registry.username.iter().chain(&registry.password).cloned());
+        }
+        if let Some(mirror) = &self.mirror {
+            refs.extend([mirror.access_key_id.clone(), mirror.secret_access_key.clone()]);
         }
         if let Some(pulse) = &self.pulse {
             refs.extend([pulse.access_key_id.clone(), pulse.secret_access_key.clone()]);

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    BeforeFlux, Cloud, Disposable, Dns, Entry, Gitops, Health, Laptop, OldCastle, Pulse, SecretRef, SecretStores,
-    Treasure, cidr,
+    BeforeFlux, Cloud, Disposable, Dns, Entry, Gitops, Health, Laptop, Mirror, OldCastle, Pulse, Registry, SecretRef,
+    SecretStores, Treasure, cidr,
 };
 
 /// A castle, as described by its owner.
@@ -57,6 +57,12 @@ pub struct Castle {
     /// How the rescue image behaves on a borrowed computer.
     #[serde(default)]
     pub laptop: Laptop,
+    /// Registries of images that need a login or have a mirror.
+    #[serde(default)]
+    pub registries: Vec<Registry>,
+    /// A copy of everything that castle.lock pins, for the day when its own places refuse.
+    #[serde(default)]
+    pub mirror: Option<Mirror>,
     /// Where a newer copy of the vault may lie than the one at hand.
     #[serde(default)]
     pub vault: VaultCopies,

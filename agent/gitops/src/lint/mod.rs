@@ -105,6 +105,23 @@ pub fn lint_with(repository: &Repository, contract: Option<Contract<'_>>) -> Rep
     report
 }
 
+/// Every object that Flux applies from a root path, its own components too.
+pub(crate) fn rendered(repository: &Repository, path: &str) -> Vec<Value> {
+    let root = repository.flux(path);
+    let root = root.unwrap_or_else(|_| tree::without_bootstrap(repository, path));
+    let mut lint = Lint {
+        repository,
+        contract: None,
+        root: &root,
+        layers: Vec::new(),
+        documents: Vec::new(),
+        findings: BTreeSet::new(),
+    };
+    lint.collect();
+    let applied = lint.documents.iter().chain(&root.components);
+    applied.map(|document| document.value.clone()).collect()
+}
+
 /// A Flux Kustomization and the objects it applies, as indices into [`Lint::documents`].
 struct Applied {
     layer: Document,

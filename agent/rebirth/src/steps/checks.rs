@@ -1,8 +1,8 @@
 //! Preflight: every credential used once, every index read, before anything is created.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc};
 
-use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle, explain::chain};
+use skykeep_core::{Explained, Progress, Trouble, castle::Castle, explain::chain};
 use skykeep_gitops::Severity;
 
 use super::step;
@@ -28,6 +28,7 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
         ),
         step("check.address", "the address we come from", &[], (1, 60), address),
         step("check.git", "the repository, read and linted", &[], (5, 180), git),
+        super::images::check(),
     ];
     for group in treasure::by_repository(castle) {
         let first = group.first().and_then(|i| castle.treasures.get(*i));
@@ -91,14 +92,7 @@ async fn address(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 }
 
 async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
-    if estate.repository.get().is_err() {
-        let gitops = &estate.castle.gitops;
-        let token = estate.secrets.get(&gitops.token)?;
-        let until = Deadline::after(Duration::from_secs(150));
-        let read = skykeep_gitops::fetch(gitops, token, &estate.trust, until).await?;
-        estate.repository.give(read);
-    }
-    let repository = estate.repository.get()?;
+    let repository = estate.read_repository().await?;
     let findings = skykeep_gitops::lint(repository, &estate.castle);
     for f in &findings {
         progress.note(format!("{}: {}", f.file, f.what));

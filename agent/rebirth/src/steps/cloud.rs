@@ -7,7 +7,7 @@ use skykeep_cloud::CloudError;
 use skykeep_cluster::Pki;
 use skykeep_core::{Deadline, Explain, Progress, Trouble, castle::Castle};
 
-use super::step;
+use super::{lost, step};
 use crate::{engine::Step, estate::Estate, journal::Journal, launch};
 
 pub(super) fn steps(castle: &Castle, checks: &[String]) -> Vec<Step<Estate>> {
@@ -115,6 +115,7 @@ async fn machine(estate: Arc<Estate>, progress: Progress, index: usize) -> Resul
     let node = nodes
         .get(index)
         .ok_or(crate::RebirthError::NotThere("the planned node"))?;
+    lost::may_be_launched(&estate, &node.name).await?;
     let instance = launch::node(&estate, node, &progress).await?;
     let outcome = instance.id.clone();
     if let Ok(mut launched) = estate.launched.lock() {
@@ -139,6 +140,7 @@ async fn running(estate: Arc<Estate>, progress: Progress) -> Result<String, Trou
             }
             Err(error) => return Err(error.into()),
         };
+        lost::may_be_made_anew(&estate, &name).await?;
         replaced += 1;
         progress.note(format!("{}: {}; it is replaced", error.what(), error.why()));
         if let Some(dead) = launched.iter().find(|one| one.name == name) {

@@ -7,8 +7,10 @@ mod cutover;
 pub(crate) mod fence;
 mod flux;
 mod hung;
+mod images;
 pub(crate) mod life;
 mod listen;
+mod lost;
 mod treasures;
 
 use std::{sync::Arc, time::Duration};

@@ -7,7 +7,7 @@ use skykeep_core::{
     castle::{Castle, Treasure},
 };
 
-use super::{flux, step};
+use super::{flux, lost, step};
 use crate::{engine::Step, estate::Estate, treasure};
 
 pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
@@ -51,7 +51,7 @@ pub(super) fn again(index: usize, one: &Treasure) -> Step<Estate> {
 
 async fn again_(estate: Arc<Estate>, progress: Progress, index: usize) -> Result<String, Trouble> {
     estate.lease.get()?.renew(None).await?;
-    treasure::restore_again(&estate, index, &progress).await
+    lost::watching(&estate, treasure::restore_again(&estate, index, &progress)).await
 }
 
 async fn gates(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
@@ -60,5 +60,5 @@ async fn gates(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 
 async fn restore(estate: Arc<Estate>, progress: Progress, index: usize) -> Result<String, Trouble> {
     estate.lease.get()?.renew(None).await?;
-    treasure::restore(&estate, index, &progress).await
+    lost::watching(&estate, treasure::restore(&estate, index, &progress)).await
 }

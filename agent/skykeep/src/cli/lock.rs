@@ -14,9 +14,11 @@ use skykeep_core::{
     explain::chain,
     http::Trust,
     lock::{Artifact, Image, Lock},
+    registry::{Reference, Registry, RegistryError},
 };
 
-use super::upstream;
+use super::{Owner, upstream};
+use crate::console::lines::Output;
 
 #[derive(clap::Args)]
 pub struct LockArgs {
@@ -26,6 +28,9 @@ pub struct LockArgs {
     /// Pin this instead of the upstreams' files: a lock file whose hashes, sizes and digests may be empty
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
+    /// Copy all of it, and the images that the repository names, into the bucket that castle.yaml names as `mirror`
+    #[arg(long)]
+    mirror: bool,
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Explained> {
@@ -47,6 +52,7 @@ fn wanted(args: &LockArgs) -> Result<Lock, Trouble> {
                 template.images.push(Image {
                     name: name.clone(),
                     digest: String::new(),
+                    blobs: Vec::new(),
                 });
             }
         }
@@ -86,19 +92,10 @@ pub async fn run(args: LockArgs) -> Result<ExitCode, Trouble> {
         .buffered(4)
         .try_collect()
         .await?;
-    let text = serde_json::to_string_pretty(&lock).unwrap_or_default() + "\n";
-    Lock::parse(&text)?;
-    std::fs::write(&to, text).map_err(|e| Explained {
-        what: format!("{} can't be written", to.display()),
-        why: e.to_string(),
-        remedy: "Check the path and its permissions.".into(),
-    })?;
-    println!(
-        "{}: {} artifacts, {} images",
-        to.display(),
-        lock.artifacts.len(),
-        lock.images.len()
-    );
+    write(&to, &lock)?;
+    if args.mirror {
+        copy(&args).await?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -131,86 +128,50 @@ async fn artifact(http: reqwest::Client, mut artifact: Artifact) -> Result<Artif
     Ok(artifact)
 }
 
-/// The registry host that serves a name: Docker's own answers elsewhere than its name says.
-fn registry(host: &str) -> &str {
-    if host == "docker.io" {
-        "registry-1.docker.io"
-    } else {
-        host
-    }
-}
-
-const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
-    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
-
 async fn image(http: reqwest::Client, mut image: Image) -> Result<Image, Trouble> {
-    let (host, rest) = image
-        .name
-        .split_once('/')
-        .ok_or_else(|| unreachable(&image.name, "it has no host".into()))?;
-    let (repository, tag) = rest
-        .rsplit_once(':')
-        .ok_or_else(|| unreachable(&image.name, "it has no tag".into()))?;
-    let url = format!("https://{}/v2/{repository}/manifests/{tag}", registry(host));
-    let mut answer = http
-        .head(&url)
-        .header("accept", MANIFESTS)
-        .send()
-        .await
-        .map_err(|e| unreachable(&image.name, chain(&e)))?;
-    if answer.status() == 401 {
-        let token = anonymous_token(&http, &answer, repository).await?;
-        answer = http
-            .head(&url)
-            .header("accept", MANIFESTS)
-            .bearer_auth(token)
-            .send()
-            .await
-            .map_err(|e| unreachable(&image.name, chain(&e)))?;
-    }
-    let digest = answer
-        .headers()
-        .get("docker-content-digest")
-        .and_then(|v| v.to_str().ok());
-    match digest {
-        Some(digest) if answer.status().is_success() => {
-            image.digest = digest.to_owned();
-            eprintln!("{}  {}", image.name, image.digest);
-            Ok(image)
-        }
-        _ => Err(unreachable(&image.name, format!("the registry answered {}", answer.status())).into()),
-    }
+    let unreachable = |e: RegistryError| unreachable(&image.name, e.to_string());
+    let reference = Reference::parse(&image.name).map_err(unreachable)?;
+    let asked = Registry::of(&http, &reference.host, None).digest(&reference).await;
+    image.digest = asked.map_err(unreachable)?;
+    eprintln!("{}  {}", image.name, image.digest);
+    Ok(image)
 }
 
-/// The token that a public registry gives to anybody (the distribution specification's token flow).
-async fn anonymous_token(
-    http: &reqwest::Client,
-    refused: &reqwest::Response,
-    repository: &str,
-) -> Result<String, Trouble> {
-    let challenge = refused
-        .headers()
-        .get("www-authenticate")
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
-    let part = |name: &str| {
-        challenge
-            .split(&format!("{name}=\""))
-            .nth(1)
-            .and_then(|t| t.split('"').next())
-            .unwrap_or_default()
-            .to_owned()
+/// Fills the mirror that castle.yaml names with what castle.lock pins and the repository names, and pins the latter too.
+async fn copy(args: &LockArgs) -> Result<(), Trouble> {
+    let owner = Owner {
+        castle: args.castle.clone(),
+        from: None,
+        ca: None,
+        output: Output::Text,
     };
-    let (realm, service) = (part("realm"), part("service"));
-    let url = format!("{realm}?service={service}&scope=repository:{repository}:pull");
-    let answer: serde_json::Value = async { http.get(&url).send().await?.error_for_status()?.json().await }
-        .await
-        .map_err(|e| unreachable(&url, chain(&e)))?;
-    let token = answer
-        .get("token")
-        .or_else(|| answer.get("access_token"))
-        .and_then(|t| t.as_str());
-    token
-        .map(str::to_owned)
-        .ok_or_else(|| unreachable(&url, "the answer holds no token".into()).into())
+    let estate = super::castle::open(&owner).await?;
+    let (progress, printer) = super::castle::speak(&owner);
+    let copied = skykeep_rebirth::mirror::fill(&estate, &progress).await;
+    drop(progress);
+    let _ = printer.await;
+    let (lock, filled) = copied?;
+    write(&args.castle.join("castle.lock"), &lock)?;
+    println!(
+        "the mirror holds {} copies; {} were written now, {} bytes",
+        filled.copies, filled.written, filled.bytes
+    );
+    Ok(())
+}
+
+fn write(to: &Path, lock: &Lock) -> Result<(), Explained> {
+    let text = serde_json::to_string_pretty(lock).unwrap_or_default() + "\n";
+    Lock::parse(&text)?;
+    std::fs::write(to, text).map_err(|e| Explained {
+        what: format!("{} can't be written", to.display()),
+        why: e.to_string(),
+        remedy: "Check the path and its permissions.".into(),
+    })?;
+    println!(
+        "{}: {} artifacts, {} images",
+        to.display(),
+        lock.artifacts.len(),
+        lock.images.len()
+    );
+    Ok(())
 }

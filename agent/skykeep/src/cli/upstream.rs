@@ -105,6 +105,7 @@ pub fn template(kubernetes: &str) -> Result<Lock, Explained> {
             .map(|name| Image {
                 name,
                 digest: String::new(),
+                blobs: Vec::new(),
             })
             .collect(),
     })

@@ -1,6 +1,7 @@
 //! Downloads: the sealed plan, then everything the lock pins, in parallel, checked before it gets its name.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -8,6 +9,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use reqwest::{Client, StatusCode, Url};
 use sha2::{Digest, Sha256};
+use skykeep_cluster::plan::SecretText;
 use skykeep_core::{
     Deadline,
     explain::chain,
@@ -17,6 +19,9 @@ use skykeep_core::{
 use tokio::{fs, io::AsyncWriteExt, process::Command};
 
 use super::{Say, error::NodeError, files};
+
+/// Where copies lie, by SHA-256 in hex.
+pub(super) type Copies = BTreeMap<String, SecretText>;
 
 /// Largest plan we would read.
 const MAX_PLAN: u64 = 1024 * 1024;
@@ -130,17 +135,28 @@ pub(super) async fn plan(client: &Client, url: &str, deadline: Deadline, say: Sa
     .await
 }
 
-/// All artifacts; `unpacked` remembers which archives are unpacked already.
+/// All artifacts, from the copy of each that its own place refuses; `unpacked` remembers which archives are unpacked already.
 pub(super) async fn artifacts(
     client: &Client,
-    artifacts: &[Artifact],
+    (artifacts, copies): (&[Artifact], &Copies),
     unpacked: &Path,
     deadline: Deadline,
     say: Say,
 ) -> Result<(), NodeError> {
     stream::iter(artifacts)
         .map(|a| async move {
-            patiently(&a.name, deadline, say, || artifact(client, a, unpacked)).await?;
+            patiently(&a.name, deadline, say, || async {
+                let refused = match artifact(client, a, &a.url, unpacked).await {
+                    Err(error @ (NodeError::Download { .. } | NodeError::Hash { .. })) => error,
+                    done => return done,
+                };
+                let Some(copy) = copies.get(&a.sha256) else {
+                    return Err(refused);
+                };
+                say.line(&format!("{refused}; taking the mirror's copy"));
+                artifact(client, a, copy.expose(), unpacked).await
+            })
+            .await?;
             say.line(&format!("{} is here", a.name));
             Ok(())
         })
@@ -149,7 +165,7 @@ pub(super) async fn artifacts(
         .await
 }
 
-async fn artifact(client: &Client, artifact: &Artifact, unpacked: &Path) -> Result<(), NodeError> {
+async fn artifact(client: &Client, artifact: &Artifact, url: &str, unpacked: &Path) -> Result<(), NodeError> {
     let dest = PathBuf::from(&artifact.dest);
     let (folder, there) = match artifact.unpack {
         None => (dest.parent().unwrap_or(Path::new("/")).to_path_buf(), dest.clone()),
@@ -166,7 +182,13 @@ async fn artifact(client: &Client, artifact: &Artifact, unpacked: &Path) -> Resu
         .await
         .map_err(|e| NodeError::file(&folder, e))?;
     let part = folder.join(format!(".skykeep-{}.part", artifact.name));
-    let result = download(client, artifact, &part).await;
+    let what = Pinned {
+        name: &artifact.name,
+        url,
+        sha256: &artifact.sha256,
+        size: artifact.size,
+    };
+    let result = download(client, &what, &part).await;
     if let Err(e) = result {
         let _ = fs::remove_file(&part).await;
         return Err(e);
@@ -185,17 +207,26 @@ async fn artifact(client: &Client, artifact: &Artifact, unpacked: &Path) -> Resu
     }
 }
 
+/// A file by address and hash.
+pub(super) struct Pinned<'a> {
+    pub name: &'a str,
+    pub url: &'a str,
+    pub sha256: &'a str,
+    pub size: u64,
+}
+
 /// Streams into `part`; succeeds only when size and hash are right.
-async fn download(client: &Client, artifact: &Artifact, part: &Path) -> Result<(), NodeError> {
-    let problem = |e: reqwest::Error| failed(&artifact.name, &artifact.url, &e);
+pub(super) async fn download(client: &Client, pinned: &Pinned<'_>, part: &Path) -> Result<(), NodeError> {
+    let problem = |e: reqwest::Error| failed(pinned.name, pinned.url, &e);
     let wrong = |got: String| NodeError::Hash {
-        what: artifact.name.clone(),
-        url: artifact.url.clone(),
-        wanted: artifact.sha256.clone(),
+        what: pinned.name.to_owned(),
+        // A copy's query is its signature.
+        url: pinned.url.split('?').next().unwrap_or_default().to_owned(),
+        wanted: pinned.sha256.to_owned(),
         got,
     };
     let response = client
-        .get(&artifact.url)
+        .get(pinned.url)
         .send()
         .await
         .and_then(reqwest::Response::error_for_status);
@@ -204,19 +235,15 @@ async fn download(client: &Client, artifact: &Artifact, part: &Path) -> Result<(
     let (mut hash, mut size) = (Sha256::new(), 0_u64);
     while let Some(chunk) = response.chunk().await.map_err(problem)? {
         size += chunk.len() as u64;
-        if size > artifact.size {
-            return Err(wrong(format!("of a file with more than {} bytes", artifact.size)));
+        if size > pinned.size {
+            return Err(wrong(format!("of a file with more than {} bytes", pinned.size)));
         }
         hash.update(&chunk);
         file.write_all(&chunk).await.map_err(|e| NodeError::file(part, e))?;
     }
     file.flush().await.map_err(|e| NodeError::file(part, e))?;
     let got = hex(&hash.finalize());
-    if got == artifact.sha256 {
-        Ok(())
-    } else {
-        Err(wrong(got))
-    }
+    if got == pinned.sha256 { Ok(()) } else { Err(wrong(got)) }
 }
 
 fn hex(bytes: &[u8]) -> String {

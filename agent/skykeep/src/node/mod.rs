@@ -6,6 +6,7 @@
 mod error;
 mod fetch;
 mod files;
+mod images;
 mod run;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use skykeep_cluster::{Cry, NodePlan, cry::mark, seal};
+use skykeep_cluster::{Cry, NodePlan, cry::mark, plan::Own, seal};
 use skykeep_core::{Deadline, Trouble};
 
 use error::NodeError;
@@ -113,7 +114,7 @@ async fn follow(plan: &NodePlan, client: &reqwest::Client, say: Say) -> Result<(
     let deadline = Deadline::after(Duration::from_secs(plan.deadline_s));
     fetch::artifacts(
         client,
-        &plan.artifacts,
+        (&plan.artifacts, &plan.copies),
         &PathBuf::from(STATE).join("unpacked"),
         deadline,
         say,
@@ -125,7 +126,10 @@ async fn follow(plan: &NodePlan, client: &reqwest::Client, say: Say) -> Result<(
     }
     say.line("files are written");
     for step in &plan.steps {
-        run::step(step, say).await?;
+        match step.own {
+            Some(Own::Images) => images::bring(client, plan, step, say).await?,
+            None => run::step(step, say).await?,
+        }
     }
     for path in &plan.done_when {
         run::wait_for(path, deadline).await?;

@@ -159,6 +159,7 @@ mod tests {
             retry,
             optional: false,
             wait_for: None,
+            own: None,
         }
     }
 

@@ -182,8 +182,8 @@ pub fn by_hand(logs: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Fetches the audit logs from the control planes and says what they prove. `mounting`: pods that mount treasures now.
-pub fn verdict(lab: &Lab, mounting: &[String], treasures: usize, verdicts: &mut Verdicts) -> Result<()> {
+/// What judges need of the logs of all API servers, and how many servers there are.
+fn gather(lab: &Lab) -> Result<(String, usize)> {
     let mut lines = String::new();
     let mut servers = 0;
     for machine in machines(lab).iter().filter(|m| m.name.starts_with("cp")) {
@@ -193,6 +193,29 @@ pub fn verdict(lab: &Lab, mounting: &[String], treasures: usize, verdicts: &mut 
         lines.push_str(&lab.machines.run_in(&machine.id, &["sh", "-c", &wanted])?);
         servers += 1;
     }
+    Ok((lines, servers))
+}
+
+/// However often the laptop died: each treasure was restored once.
+pub fn once_each(lab: &Lab, verdicts: &mut Verdicts) -> Result<()> {
+    let (lines, _) = gather(lab)?;
+    let judgement = judge(&lines);
+    verdicts.must(
+        judgement.violations.is_empty() && judgement.restores == judgement.claims.len(),
+        "each treasure was restored once, and no pod got to it before",
+        format!(
+            "{} restores of {} treasures; {} violations",
+            judgement.restores,
+            judgement.claims.len(),
+            judgement.violations.len()
+        ),
+    );
+    Ok(())
+}
+
+/// Fetches the audit logs from the control planes and says what they prove. `mounting`: pods that mount treasures now.
+pub fn verdict(lab: &Lab, mounting: &[String], treasures: usize, verdicts: &mut Verdicts) -> Result<()> {
+    let (lines, servers) = gather(lab)?;
     let judgement = judge(&lines);
     let unknown: Vec<&String> = mounting
         .iter()

@@ -2,14 +2,17 @@
 
 mod audit;
 mod cis;
+mod cuts;
 mod database;
 mod hang;
 mod host;
 mod inspect;
 mod lab;
+mod lose;
 mod memory;
 mod owner;
 mod places;
+mod refuse;
 mod rehearse;
 mod shapes;
 mod trials;
@@ -60,6 +63,33 @@ enum Command {
         #[arg(long)]
         skykeep: PathBuf,
     },
+    /// One rebirth is killed again and again at seeded moments, every third time on another laptop
+    Cuts {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+        /// How many cuts
+        #[arg(default_value_t = 6)]
+        number: u64,
+        /// Chooses the moments
+        #[arg(long, default_value_t = 20_261_130)]
+        seed: u64,
+    },
+    /// Registries and artifact servers answer 429 for a whole rebirth
+    Refuse {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+        /// What helps the owner
+        #[arg(long, value_enum, default_value = "copies")]
+        help_by: refuse::Help,
+    },
+    /// A worker loses its power in the middle of a restore
+    Lose {
+        /// The program under test
+        #[arg(long)]
+        skykeep: PathBuf,
+    },
     /// Judge audit logs of a castle's API servers by hand
     Audit {
         /// The logs, of all control planes
@@ -103,6 +133,18 @@ async fn main() -> Result<()> {
         Command::Hang { skykeep } => {
             let places = Places::new(&skykeep, "hang")?;
             within_lab(&places, |lab, places| Box::pin(hang::run(lab, places))).await
+        }
+        Command::Cuts { skykeep, number, seed } => {
+            let places = Places::new(&skykeep, "cuts")?;
+            within_lab(&places, |lab, places| Box::pin(cuts::run(lab, places, number, seed))).await
+        }
+        Command::Refuse { skykeep, help_by } => {
+            let places = Places::new(&skykeep, "refuse")?;
+            within_lab(&places, |lab, places| Box::pin(refuse::run(lab, places, help_by))).await
+        }
+        Command::Lose { skykeep } => {
+            let places = Places::new(&skykeep, "lose")?;
+            within_lab(&places, |lab, places| Box::pin(lose::run(lab, places))).await
         }
         Command::Audit { logs } => audit::by_hand(&logs),
         Command::Host { skykeep, cloud } => {

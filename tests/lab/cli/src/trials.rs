@@ -275,7 +275,7 @@ async fn machines_that_fail(lab: &Lab, places: &Places, folder: &Path, verdicts:
 }
 
 /// Whether an error has the shape that every error has.
-fn in_three_parts(err: &str) -> bool {
+pub fn in_three_parts(err: &str) -> bool {
     ["what:  ", "why:   ", "do:    "].iter().all(|part| err.contains(part))
 }
 

@@ -7,6 +7,7 @@ mod records;
 mod render;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -53,6 +54,7 @@ pub struct Cloudflare {
     // Held while the name server is being told: two changes never overlap, as in one database.
     records: Mutex<Vec<Record>>,
     knot: Option<Arc<Knot>>,
+    changes: AtomicUsize,
 }
 
 impl Cloudflare {
@@ -62,7 +64,13 @@ impl Cloudflare {
             token,
             records: Mutex::new(records::old_castle()),
             knot: Some(knot),
+            changes: AtomicUsize::new(0),
         }
+    }
+
+    /// How many changes of records were carried out; a batch is one.
+    pub fn changes(&self) -> usize {
+        self.changes.load(Ordering::SeqCst)
     }
 
     /// The same without a name server behind it: for tests of what talks to the API only.
@@ -71,6 +79,7 @@ impl Cloudflare {
             token,
             records: Mutex::new(records::old_castle()),
             knot: None,
+            changes: AtomicUsize::new(0),
         }
     }
 
@@ -168,6 +177,7 @@ impl Cloudflare {
             ));
         }
         *records = next;
+        self.changes.fetch_add(1, Ordering::SeqCst);
         Ok(render::one(StatusCode::OK, result))
     }
 
