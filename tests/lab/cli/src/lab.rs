@@ -49,6 +49,7 @@ impl Lab {
             artifacts_root: places.cache.join("artifacts"),
             castle_repo_dir: places.tree.join("tests/castle/repo"),
             site_generator: places.tree.join("tests/castle/site/generate"),
+            longhorn: Some(places.tree.join("agent/restore/tests/longhorn/store")),
             database_maker: Some(places.tree.join("tests/castle/database/make")),
             upstream_aws: listener.local_addr()?,
             upstream_hetzner: at_hetzner.local_addr()?,

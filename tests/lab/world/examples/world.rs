@@ -23,6 +23,7 @@ async fn main() -> Result<()> {
         artifacts_root: cache.join("artifacts"),
         castle_repo_dir: tests.join("castle/repo"),
         site_generator: tests.join("castle/site/generate"),
+        longhorn: None,
         database_maker: None,
         upstream_aws: "127.0.0.1:8470".parse()?,
         upstream_hetzner: "127.0.0.1:8471".parse()?,

@@ -67,6 +67,8 @@ pub struct WorldConfig {
     pub castle_repo_dir: PathBuf,
     /// The generator of the example site (tests/castle/site/generate).
     pub site_generator: PathBuf,
+    /// A folder with a Longhorn backup that goes into the backups' bucket, if one is wanted.
+    pub longhorn: Option<PathBuf>,
     /// What makes the old castle's database (tests/castle/database/make); without it there is none.
     pub database_maker: Option<PathBuf>,
     /// Where the EC2 double listens, in the namespace of this process.
@@ -204,7 +206,14 @@ impl World {
                 }
             };
             let site = seed::backup(&config.site_generator, state, state, &ca_pem, &credentials);
-            tokio::try_join!(site, database)
+            let longhorn = async {
+                match &config.longhorn {
+                    Some(store) => seed::longhorn(store, &ca_pem, &credentials).await,
+                    None => Ok(()),
+                }
+            };
+            let (backup, database, ()) = tokio::try_join!(site, database, longhorn)?;
+            anyhow::Ok((backup, database))
         };
         match seeded.await {
             Ok((backup, database)) => {

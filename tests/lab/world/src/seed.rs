@@ -81,6 +81,33 @@ pub async fn buckets(ca_pem: &Path, credentials: &Credentials) -> Result<()> {
     Ok(())
 }
 
+/// Puts a backup that Longhorn's own library made into the bucket, as it lies in a folder.
+pub async fn longhorn(store: &Path, ca_pem: &Path, credentials: &Credentials) -> Result<()> {
+    let mut folders = vec![store.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let key = path.strip_prefix(store)?.display().to_string();
+            let body = format!("@{}", path.display());
+            let unsigned = "x-amz-content-sha256: UNSIGNED-PAYLOAD";
+            let put = ["-X", "PUT", "-H", unsigned, "--data-binary", &body];
+            signed(
+                ca_pem,
+                credentials,
+                &put,
+                &format!("{BACKUP_BUCKET}/longhorn/{key}"),
+                &[200],
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}
+
 /// A signed request to S3, repeated until its status is one of `wanted`.
 async fn signed(ca_pem: &Path, credentials: &Credentials, what: &[&str], path: &str, wanted: &[u16]) -> Result<()> {
     let end = tokio::time::Instant::now() + READY_WITHIN;

@@ -20,6 +20,7 @@ async fn a_world_starts_answers_obeys_faults_and_ends() -> Result<()> {
         artifacts_root: cache.join("no artifacts"),
         castle_repo_dir: tests.join("castle/site"),
         site_generator: tests.join("castle/site/generate"),
+        longhorn: None,
         database_maker: Some(tests.join("castle/database/make")),
         upstream_aws: "127.0.0.1:9".parse()?,
         upstream_hetzner: "127.0.0.1:9".parse()?,
