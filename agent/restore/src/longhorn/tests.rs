@@ -146,7 +146,7 @@ fn files_come_back_as_the_kernel_sees_them() {
 fn only_a_volume_that_was_in_use_needs_its_journal() {
     let needed = |backup: &str| {
         let blocks = spec("pvc-lz4", backup).find(Box::new(Folder(store()))).unwrap();
-        Ext4::open(&blocks).unwrap().from_journal()
+        Ext4::open(&blocks).unwrap().journalled()
     };
     assert_eq!((needed("backup-0"), needed("backup-2")), (0, 0));
     assert!(needed("backup-1") > 5, "{}", needed("backup-1"));

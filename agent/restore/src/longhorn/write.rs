@@ -1,7 +1,7 @@
 //! Writes the files of a volume into a claim.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::{self, File, OpenOptions, Permissions},
     io,
     os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt, PermissionsExt, lchown, symlink},
@@ -41,8 +41,8 @@ pub(super) fn plan(fs: &Ext4<'_>) -> Result<Plan, RestoreError> {
     let nodes = fs.nodes()?;
     let (mut runs, mut bytes) = (BTreeMap::new(), 0_u64);
     for node in nodes.iter().filter(|n| n.inode.kind == Kind::File) {
-        if !runs.contains_key(&node.number) {
-            runs.insert(node.number, fs.runs(&node.inode)?);
+        if let Entry::Vacant(place) = runs.entry(node.number) {
+            place.insert(fs.runs(&node.inode)?);
             bytes = bytes.saturating_add(node.inode.size);
         }
     }

@@ -183,7 +183,7 @@ impl<'a> Ext4<'a> {
 #[cfg(test)]
 impl Ext4<'_> {
     /// How many blocks are read from the journal.
-    pub(crate) fn from_journal(&self) -> usize {
+    pub(crate) fn journalled(&self) -> usize {
         self.newer.len()
     }
 }
