@@ -2,6 +2,7 @@
 
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce, aead::AeadInOut};
 use skykeep_core::Secret;
+use skykeep_sys::wipe_stack;
 use zeroize::Zeroizing;
 
 use crate::error::VaultError;
@@ -36,6 +37,7 @@ pub(crate) fn seal(key: &Secret, nonce: [u8; NONCE], aad: &[u8], plain: &[u8]) -
     cipher(key)?
         .encrypt_in_place(&Nonce::from(nonce), aad, &mut *buffer)
         .map_err(|e| VaultError::Machine(e.to_string()))?;
+    wipe_stack();
     Ok(std::mem::take(&mut *buffer))
 }
 
@@ -50,5 +52,7 @@ pub(crate) fn open(
     let opened = cipher(key)?
         .decrypt_in_place(&Nonce::from(nonce), aad, &mut *buffer)
         .is_ok();
+    // The cipher wipes itself, but not where it stood before it was moved.
+    wipe_stack();
     Ok(opened.then_some(buffer))
 }
