@@ -21,6 +21,7 @@ use hyper_util::{
 };
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment},
+    coordination::v1::Lease,
     core::v1::Node,
 };
 use kube::{Api, Client, Config, api::ListParams, client::ConfigExt, config::AuthInfo};
@@ -191,17 +192,21 @@ fn short(text: &str) -> String {
         .collect()
 }
 
-/// Waits until all these nodes are Ready.
+/// Waits until all these nodes are Ready, by the word of the machines that run now.
 pub async fn wait_nodes(client: &Client, names: &[String], deadline: Deadline) -> Result<(), ClusterError> {
     let api: Api<Node> = Api::all(client.clone());
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
     let look = || async {
-        let list = api
-            .list(&ListParams::default())
+        let all = ListParams::default();
+        let list = api.list(&all).await.map_err(ClusterError::api("listing nodes"))?;
+        let leases = leases
+            .list(&all)
             .await
-            .map_err(ClusterError::api("listing nodes"))?;
+            .map_err(ClusterError::api("listing the nodes' leases"))?;
+        let heard: Vec<(String, i64)> = leases.items.into_iter().filter_map(renewed).collect();
         let missing: Vec<_> = names
             .iter()
-            .filter(|name| !list.items.iter().any(|n| is_ready(n, name)))
+            .filter(|name| !list.items.iter().any(|n| is_ready(n, name)) || !is_heard(&heard, name))
             .cloned()
             .collect();
         Ok(if missing.is_empty() {
@@ -211,6 +216,24 @@ pub async fn wait_nodes(client: &Client, names: &[String], deadline: Deadline) -
         })
     };
     Ok(poll("the nodes", deadline, EVERY, look).await?)
+}
+
+/// A kubelet renews its lease every 10 s.
+const SILENT: Duration = Duration::from_secs(15);
+
+fn renewed(lease: Lease) -> Option<(String, i64)> {
+    let time = lease.spec?.renew_time?.0.as_microsecond();
+    Some((lease.metadata.name?, time))
+}
+
+/// Whether a node's kubelet was heard lately. For 50 s a cluster calls a machine Ready that is gone, also when another one comes up in
+/// its place. The other nodes are the clock: this machine's own may be wrong.
+fn is_heard(heard: &[(String, i64)], name: &str) -> bool {
+    let newest = heard.iter().map(|(_, time)| *time).max().unwrap_or_default();
+    let silent = i64::try_from(SILENT.as_micros()).unwrap_or(i64::MAX);
+    heard
+        .iter()
+        .any(|(node, time)| node == name && newest.saturating_sub(*time) <= silent)
 }
 
 /// Names of the nodes that have ever joined, ready or not.
@@ -257,4 +280,29 @@ pub async fn wait_network(client: &Client, nodes: usize, deadline: Deadline) -> 
         })
     };
     Ok(poll("the pod network and CoreDNS", deadline, EVERY, look).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_fell_silent_is_not_the_one_that_runs_now() {
+        let second = 1_000_000;
+        let heard = |w1: i64| {
+            vec![
+                ("cp1".to_owned(), 1000 * second),
+                ("w1".to_owned(), w1 * second),
+                ("w2".to_owned(), 993 * second),
+            ]
+        };
+        let dead = heard(970);
+        assert!(is_heard(&dead, "cp1") && is_heard(&dead, "w2") && !is_heard(&dead, "w1"));
+        assert!(
+            is_heard(&heard(1001), "w1"),
+            "the new machine's kubelet has taken the name over"
+        );
+        assert!(!is_heard(&dead, "w3"), "it never joined");
+        assert!(!is_heard(&[], "w1"));
+    }
 }
