@@ -31,14 +31,10 @@ fn cipher(key: &Secret) -> Result<Aes256Gcm, VaultError> {
 
 /// Encrypts; the tag is appended.
 pub(crate) fn seal(key: &Secret, nonce: [u8; NONCE], aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, VaultError> {
-    // With room for the tag the buffer never moves, so no copy of the plain text is left behind.
-    let mut buffer = Zeroizing::new(Vec::with_capacity(plain.len() + TAG));
-    buffer.extend_from_slice(plain);
-    cipher(key)?
-        .encrypt_in_place(&Nonce::from(nonce), aad, &mut *buffer)
-        .map_err(|e| VaultError::Machine(e.to_string()))?;
+    let sealed = encrypt(key, nonce, aad, plain);
+    // A cipher wipes itself, but not the places where it stood before it was moved.
     wipe_stack();
-    Ok(std::mem::take(&mut *buffer))
+    sealed
 }
 
 /// Decrypts; `None` when key, nonce, associated data or text do not belong together.
@@ -48,11 +44,33 @@ pub(crate) fn open(
     aad: &[u8],
     sealed: &[u8],
 ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+    let opened = decrypt(key, nonce, aad, sealed);
+    wipe_stack();
+    opened
+}
+
+/// In a frame of its own, below the one that has it wiped.
+#[inline(never)]
+fn encrypt(key: &Secret, nonce: [u8; NONCE], aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, VaultError> {
+    // With room for the tag the buffer never moves, so no copy of the plain text is left behind.
+    let mut buffer = Zeroizing::new(Vec::with_capacity(plain.len() + TAG));
+    buffer.extend_from_slice(plain);
+    cipher(key)?
+        .encrypt_in_place(&Nonce::from(nonce), aad, &mut *buffer)
+        .map_err(|e| VaultError::Machine(e.to_string()))?;
+    Ok(std::mem::take(&mut *buffer))
+}
+
+#[inline(never)]
+fn decrypt(
+    key: &Secret,
+    nonce: [u8; NONCE],
+    aad: &[u8],
+    sealed: &[u8],
+) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
     let mut buffer = Zeroizing::new(sealed.to_vec());
     let opened = cipher(key)?
         .decrypt_in_place(&Nonce::from(nonce), aad, &mut *buffer)
         .is_ok();
-    // The cipher wipes itself, but not where it stood before it was moved.
-    wipe_stack();
     Ok(opened.then_some(buffer))
 }

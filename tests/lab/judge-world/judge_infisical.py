@@ -41,11 +41,11 @@ def the_machine_identity_logs_in():
 
 
 @check
-def all_nine_secrets_are_listed_with_their_values():
+def all_secrets_are_listed_with_their_values():
     found = {secret.secretKey: secret.secretValue for secret in client.secrets.list_secrets(**WHERE).secrets}
     assert sorted(found) == sorted(
         ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "CLOUDFLARE_API_TOKEN", "RESTIC_PASSWORD", "BLOG_TLS_CRT", "BLOG_TLS_KEY",
-         "PULSE_ACCESS_KEY_ID", "PULSE_SECRET_ACCESS_KEY"]
+         "HCLOUD_TOKEN", "PULSE_ACCESS_KEY_ID", "PULSE_SECRET_ACCESS_KEY", "SHOP_DATABASE_PASSWORD"]
     )
     assert found["GITHUB_TOKEN"] == KEYS["github_token"] and found["BLOG_TLS_CRT"].count("BEGIN CERTIFICATE") == 2
 
@@ -69,7 +69,7 @@ def an_absent_folder_is_an_error():
 def the_fourth_version_says_the_same():
     token = login()[1]["accessToken"]
     status, body = call(f"/api/v4/secrets?projectId={PROJECT}&environment=prod&secretPath=/skykeep&viewSecretValue=true", token)
-    assert status == 200 and len(body["secrets"]) == 7 and body["imports"] == []
+    assert status == 200 and len(body["secrets"]) == 11 and body["imports"] == []
     status, body = call(f"/api/v4/secrets/GITHUB_TOKEN?projectId={PROJECT}&environment=prod&secretPath=/skykeep", token)
     assert status == 200 and body["secret"]["secretValue"] == KEYS["github_token"] and not body["secret"]["secretValueHidden"]
     status, body = call(f"/api/v4/secrets/GITHUB_TOKEN?projectId={PROJECT}&environment=prod&secretPath=/skykeep&viewSecretValue=false", token)

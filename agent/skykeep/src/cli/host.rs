@@ -117,8 +117,8 @@ impl Host {
             (true, _) => kept.push("none of its memory is written to swap"),
             (false, Memory::Ordinary) => less.push(format!("secrets may be written to swap, which {swap}")),
             (false, _) => less.push(format!(
-                "copies of secrets that requests and ciphers work with, the vault's key among them, may be written to swap, which {swap}; \
-                 the passphrase and the castle's root are not"
+                "copies of secrets that requests work with may be written to swap, which {swap}; \
+                 the passphrase, the vault's key and the castle's root are not"
             )),
         }
         if self.hibernates {

@@ -26,8 +26,8 @@ use rustls::{
 const LONG: Duration = Duration::from_secs(600);
 /// How the guest sees us.
 const US: &str = "10.0.2.2";
-/// What may not get to a disk, whoever the user is. What ciphers, requests and sessions work with may, where memory can't be locked: the prompt says so.
-const OURS: [&str; 4] = ["passphrase", NAME_SLOT_KEY, NAME_ROOT, "journal key"];
+/// What may not get to a disk, whoever the user is. What requests and sessions work with may, where memory can't be locked: the prompt says so.
+const OURS: [&str; 5] = ["passphrase", NAME_SLOT_KEY, NAME_ROOT, "data key", "journal key"];
 
 fn main() -> Result<ExitCode> {
     let mut arguments = std::env::args().skip(1).map(PathBuf::from);
