@@ -199,23 +199,24 @@ pub async fn wait_nodes(client: &Client, names: &[String], deadline: Deadline) -
     let look = || async {
         let all = ListParams::default();
         let list = api.list(&all).await.map_err(ClusterError::api("listing nodes"))?;
+        let is_one_ready = |name: &String| list.items.iter().any(|n| is_ready(n, name));
+        if let Some(missing) = without(names, is_one_ready) {
+            return Ok(missing);
+        }
         let leases = leases
             .list(&all)
             .await
             .map_err(ClusterError::api("listing the nodes' leases"))?;
         let heard: Vec<(String, i64)> = leases.items.into_iter().filter_map(renewed).collect();
-        let missing: Vec<_> = names
-            .iter()
-            .filter(|name| !list.items.iter().any(|n| is_ready(n, name)) || !is_heard(&heard, name))
-            .cloned()
-            .collect();
-        Ok(if missing.is_empty() {
-            Look::Ready(())
-        } else {
-            Look::NotYet(format!("not Ready: {}", missing.join(", ")))
-        })
+        Ok(without(names, |name| is_heard(&heard, name)).unwrap_or(Look::Ready(())))
     };
     Ok(poll("the nodes", deadline, EVERY, look).await?)
+}
+
+/// What there is to wait for while this is not so of every node.
+fn without(names: &[String], is_so: impl Fn(&String) -> bool) -> Option<Look<()>> {
+    let missing: Vec<&str> = names.iter().filter(|name| !is_so(name)).map(String::as_str).collect();
+    (!missing.is_empty()).then(|| Look::NotYet(format!("not Ready: {}", missing.join(", "))))
 }
 
 /// A kubelet renews its lease every 10 s.

@@ -103,6 +103,14 @@ impl Reference {
     }
 }
 
+/// The host that answers for a registry: Docker's own answers elsewhere than its name says.
+pub fn server(host: &str) -> &str {
+    match host {
+        "docker.io" => "registry-1.docker.io",
+        host => host,
+    }
+}
+
 /// User name and password at a registry.
 pub struct Login {
     /// User name.
@@ -159,15 +167,9 @@ impl From<Part> for Blob {
 impl<'a> Registry<'a> {
     /// The registry that serves names of this host.
     pub fn of(http: &'a reqwest::Client, host: &str, login: Option<&'a Login>) -> Self {
-        // Docker's own answers elsewhere than its name says.
-        let at = if host == "docker.io" {
-            "registry-1.docker.io"
-        } else {
-            host
-        };
         Registry {
             http,
-            base: format!("https://{at}/v2"),
+            base: format!("https://{}/v2", server(host)),
             login,
         }
     }
@@ -260,7 +262,7 @@ impl<'a> Registry<'a> {
                 return Err(self.rubbish(&format!("{digest} has more than {most} bytes")));
             }
         }
-        let got: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let got = hex::encode(Sha256::digest(&bytes));
         if digest != format!("sha256:{got}") {
             return Err(self.rubbish(&format!("it has the digest sha256:{got}, not {digest}")));
         }

@@ -45,7 +45,7 @@ fn judge(rule: &Health, status: u16, body: &[u8]) -> Result<Look<()>, Trouble> {
         return Ok(Look::NotYet(format!("status {status} instead of {}", rule.status)));
     }
     if let Some(wanted) = &rule.sha256 {
-        let got: String = Sha256::digest(body).iter().map(|b| format!("{b:02x}")).collect();
+        let got = hex::encode(Sha256::digest(body));
         if got != *wanted {
             let seen = format!("the body's SHA-256 is {got}, not {wanted}");
             return Err(RebirthError::Unhealthy {

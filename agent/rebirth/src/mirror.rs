@@ -231,7 +231,7 @@ impl Filling<'_> {
                 .await
         };
         let bytes = got.await.map_err(|e| cannot(&artifact.url, chain(&e)))?;
-        if hex(&bytes) != artifact.sha256 {
+        if hex::encode(Sha256::digest(&bytes)) != artifact.sha256 {
             return Err(cannot(&artifact.url, "it is not what castle.lock pinned".into()).into());
         }
         let written = self.write(&artifact.sha256, bytes).await?;
@@ -286,10 +286,6 @@ impl Filling<'_> {
         }
         Err(cannot(&image.name, last).into())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn cannot(what: &str, why: String) -> Explained {

@@ -14,12 +14,13 @@ pub(crate) fn objects(order: &Order<'_>, name: &str) -> Result<Vec<Value>, Resto
     Ok(vec![secret(order, name)?, config(order, name)?, job(order, name)])
 }
 
+pub(crate) fn text(secret: &Secret) -> Result<&str, RestoreError> {
+    secret
+        .expose_str()
+        .ok_or_else(|| RestoreError::Internal("a secret is no text".into()))
+}
+
 fn secret(order: &Order<'_>, name: &str) -> Result<Value, RestoreError> {
-    let text = |s: &Secret| {
-        s.expose_str()
-            .map(str::to_owned)
-            .ok_or_else(|| RestoreError::Internal("a secret is no text".into()))
-    };
     let mut secret = json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": name, "namespace": order.namespace},

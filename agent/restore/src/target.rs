@@ -15,10 +15,18 @@ use crate::{RestoreError, survey::Survey};
 /// Made by mkfs at the root of ext4 volumes; nobody's data.
 pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 
-fn refused(path: &Path, e: impl std::fmt::Display) -> RestoreError {
+pub(crate) fn refused(path: &Path, e: impl std::fmt::Display) -> RestoreError {
     RestoreError::Target {
         path: path.display().to_string(),
         why: e.to_string(),
+    }
+}
+
+/// Something is in the way at `path`.
+pub(crate) fn occupied(target: &Path, path: &Path, why: &str) -> RestoreError {
+    RestoreError::Occupied {
+        target: target.display().to_string(),
+        why: format!("{} is there already and {why}", path.display()),
     }
 }
 
@@ -52,10 +60,7 @@ pub(crate) fn make_ready(target: &Path, seen: &Survey) -> Result<(), RestoreErro
         return Ok(());
     }
     let wanted: BTreeSet<PathBuf> = seen.nodes.iter().map(|(p, _)| target.join(p)).collect();
-    let occupied = |path: &Path, why: &str| RestoreError::Occupied {
-        target: target.display().to_string(),
-        why: format!("{} is there already and {why}", path.display()),
-    };
+    let occupied = |path: &Path, why: &str| occupied(target, path, why);
     if let Some(stranger) = there.iter().find(|p| !wanted.contains(*p)) {
         return Err(occupied(stranger, "is not in the backup"));
     }
@@ -111,13 +116,17 @@ pub(crate) fn link_key(node: &Node) -> Option<(u64, u64)> {
 
 /// Refuses before anything is written when the volume is too small. Blocks of a former attempt count as free.
 pub(crate) fn check_room(target: &Path, seen: &Survey, needed: u64) -> Result<(), RestoreError> {
-    let volume = nix::sys::statvfs::statvfs(target).map_err(|e| refused(target, e))?;
-    let free = volume.blocks_free().saturating_mul(volume.fragment_size());
     let blocks = |(path, node): &(PathBuf, Node)| {
         node.is_file()
             .then(|| fs::symlink_metadata(target.join(path)).map_or(0, |m| m.blocks() * 512))
     };
-    let ours: u64 = seen.nodes.iter().filter_map(blocks).sum();
+    must_fit(target, seen.nodes.iter().filter_map(blocks).sum(), needed)
+}
+
+/// Refuses when so many bytes are more than the volume has free, `ours` counted as free.
+pub(crate) fn must_fit(target: &Path, ours: u64, needed: u64) -> Result<(), RestoreError> {
+    let volume = nix::sys::statvfs::statvfs(target).map_err(|e| refused(target, e))?;
+    let free = volume.blocks_free().saturating_mul(volume.fragment_size());
     if needed > free.saturating_add(ours) {
         return Err(refused(
             target,

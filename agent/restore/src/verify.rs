@@ -5,8 +5,11 @@ use std::{
     fs::{self, File, Metadata},
     io::Read,
     os::unix::fs::{FileTypeExt, MetadataExt},
-    path::Path,
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -30,39 +33,6 @@ const HANDFUL: usize = 64;
 
 /// Every file is read back and each of its pieces hashed; kind, size, mode, owner, time, link and attributes compared.
 pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Report) -> Result<Outcome, RestoreError> {
-    let handfuls: Vec<_> = seen.nodes.chunks(HANDFUL).collect();
-    let (next, done, failed) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
-    let reader = || {
-        let mut buffer = vec![0; 64 * 1024];
-        let mut mine = Vec::new();
-        while !failed.load(Ordering::Relaxed) {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(handful) = handfuls.get(number) else { break };
-            let told = handful
-                .iter()
-                .map(|(path, node)| {
-                    let told = compare(found, &target.join(path), node, &mut buffer)?;
-                    if node.is_file() {
-                        let done = done.fetch_add(node.meta.size, Ordering::Relaxed) + node.meta.size;
-                        report.say(Phase::Verify, done, seen.bytes);
-                    }
-                    Ok(told)
-                })
-                .collect::<Result<Vec<Told>, RestoreError>>();
-            failed.fetch_or(told.is_err(), Ordering::Relaxed);
-            mine.push((number, told));
-        }
-        mine
-    };
-    let told = thread::scope(|scope| {
-        let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(reader)).collect();
-        let mut told = BTreeMap::new();
-        for reader in readers {
-            let broke = |_| RestoreError::Internal("the comparison broke off".into());
-            told.extend(reader.join().map_err(broke)?);
-        }
-        Ok::<_, RestoreError>(told)
-    })?;
     let mut outcome = Outcome {
         snapshot: found.snapshot_id(),
         time: found.time(),
@@ -73,26 +43,24 @@ pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Repor
         attributes_left_out: 0,
     };
     let mut links = BTreeMap::new();
-    // In the order of the backup, so that of several differences the same one is told each time.
-    for (number, told) in told {
-        for (told, (path, node)) in told?.into_iter().zip(handfuls.get(number).copied().unwrap_or_default()) {
-            outcome.attributes_left_out += told.attributes_left_out;
-            match node.node_type {
-                NodeType::File => {
-                    if let Some(key) = link_key(node)
-                        && *links.entry(key).or_insert(told.inode) != told.inode
-                    {
-                        return Err(differs(
-                            &target.join(path),
-                            "it is a copy and no longer the same file as its other name",
-                        ));
-                    }
-                    outcome.files += 1;
-                    outcome.bytes += node.meta.size;
+    let all = compare_all(found, seen, target, report)?;
+    for (told, (path, node)) in all.iter().zip(&seen.nodes) {
+        outcome.attributes_left_out += told.attributes_left_out;
+        match node.node_type {
+            NodeType::File => {
+                if let Some(key) = link_key(node)
+                    && *links.entry(key).or_insert(told.inode) != told.inode
+                {
+                    return Err(differs(
+                        &target.join(path),
+                        "it is a copy and no longer the same file as its other name",
+                    ));
                 }
-                NodeType::Dir => outcome.folders += 1,
-                _ => outcome.others += 1,
+                outcome.files += 1;
+                outcome.bytes += node.meta.size;
             }
+            NodeType::Dir => outcome.folders += 1,
+            _ => outcome.others += 1,
         }
     }
     let root = &found.node;
@@ -110,6 +78,50 @@ struct Told {
     attributes_left_out: u64,
 }
 
+/// Looks at everything, several things at once. Answers in the order of the backup, and of several differences tells the first: handfuls
+/// are begun in that order, and one that was begun is looked at to its end or its own difference.
+fn compare_all(found: &Found, seen: &Survey, target: &Path, report: &Report) -> Result<Vec<Told>, RestoreError> {
+    let handfuls: Vec<_> = seen.nodes.chunks(HANDFUL).collect();
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let done = Mutex::new(0);
+    let one = |(path, node): &(PathBuf, Node), buffer: &mut [u8]| {
+        let told = compare(found, &target.join(path), node, buffer)?;
+        if node.is_file() {
+            // Said while it is held, or a reader that was overtaken would say less than the one before.
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            *done += node.meta.size;
+            report.say(Phase::Verify, *done, seen.bytes);
+        }
+        Ok(told)
+    };
+    let reader = || {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut mine = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(handful) = handfuls.get(number) else { break };
+            let told: Result<Vec<Told>, RestoreError> = handful.iter().map(|thing| one(thing, &mut buffer)).collect();
+            failed.fetch_or(told.is_err(), Ordering::Relaxed);
+            mine.push((number, told));
+        }
+        mine
+    };
+    let told = thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(reader)).collect();
+        let mut told = BTreeMap::new();
+        for reader in readers {
+            let broke = |_| RestoreError::Internal("the comparison broke off".into());
+            told.extend(reader.join().map_err(broke)?);
+        }
+        Ok::<_, RestoreError>(told)
+    })?;
+    let mut all = Vec::with_capacity(seen.nodes.len());
+    for told in told.into_values() {
+        all.extend(told?);
+    }
+    Ok(all)
+}
+
 fn compare(found: &Found, path: &Path, node: &Node, buffer: &mut [u8]) -> Result<Told, RestoreError> {
     let meta = fs::symlink_metadata(path).map_err(|e| differs(path, format!("it can't be looked at: {e}")))?;
     compare_kind(path, node, &meta)?;
@@ -124,11 +136,23 @@ fn compare(found: &Found, path: &Path, node: &Node, buffer: &mut [u8]) -> Result
     })
 }
 
-fn differs(path: &Path, why: impl Into<String>) -> RestoreError {
+pub(crate) fn differs(path: &Path, why: impl Into<String>) -> RestoreError {
     RestoreError::Differs {
         path: path.display().to_string(),
         why: why.into(),
     }
+}
+
+pub(crate) fn unreadable(path: &Path, e: &std::io::Error) -> RestoreError {
+    differs(path, format!("it can't be read: {e}"))
+}
+
+/// Opens what was written, to be read back.
+pub(crate) fn from_the_disk(path: &Path) -> Result<File, RestoreError> {
+    let file = File::open(path).map_err(|e| unreadable(path, &e))?;
+    // It was synced: from here on the volume is read, not what the kernel remembers of it. Only a wish.
+    let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    Ok(file)
 }
 
 fn compare_kind(path: &Path, node: &Node, meta: &Metadata) -> Result<(), RestoreError> {
@@ -217,10 +241,8 @@ fn compare_content(
             format!("it has {} bytes instead of {}", meta.len(), node.meta.size),
         ));
     }
-    let unreadable = |e: std::io::Error| differs(path, format!("it can't be read: {e}"));
-    let mut file = File::open(path).map_err(unreadable)?;
-    // It was synced: from here on the volume is read, not what the kernel remembers of it. Only a wish.
-    let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    let unreadable = |e| unreadable(path, &e);
+    let mut file = from_the_disk(path)?;
     let mut at = 0;
     for id in node.content.iter().flatten() {
         let length = found

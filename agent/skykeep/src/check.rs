@@ -44,7 +44,7 @@ fn compare(root: &Path) -> Result<usize, Explained> {
             .split_once("  ")
             .ok_or_else(|| problem(format!("a line of {LIST} is damaged")))?;
         let content = fs::read(root.join(name)).map_err(|e| problem(format!("{name}: {e}")))?;
-        let found: String = Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect();
+        let found = hex::encode(Sha256::digest(content));
         if found != sum {
             return Err(problem(format!("{name} differs")));
         }

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::json;
 use skykeep_core::{
     lock::{Artifact, Image},
-    registry::Login,
+    registry::{Login, server},
 };
 use url::Url;
 
@@ -97,11 +97,7 @@ pub(super) fn files(sources: &Sources<'_>) -> Result<Vec<PlanFile>, ClusterError
 }
 
 fn hosts_toml(host: &str, mirror: &Url, basic: Option<&str>) -> String {
-    let server = if host == "docker.io" {
-        "registry-1.docker.io"
-    } else {
-        host
-    };
+    let server = server(host);
     let address = mirror.as_str().trim_end_matches('/');
     let mut text =
         format!("server = \"https://{server}\"\n\n[host.\"{address}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");

@@ -60,9 +60,7 @@ impl Treasure {
             _ => None,
         }
     }
-}
 
-impl Treasure {
     /// The planned time of its restore.
     pub fn budget(&self) -> Duration {
         Duration::from_secs(self.budget_minutes.map_or(60, |minutes| u64::from(minutes) * 60))

@@ -50,9 +50,7 @@ fn is_local(castle: &Castle) -> bool {
 
 /// Refuses to make a worker anew whose disk may have held what was restored: its applications would start on empty volumes.
 pub(super) async fn may_be_made_anew(estate: &Estate, name: &str) -> Result<(), Trouble> {
-    let nodes = skykeep_cloud::plan_nodes(&estate.castle.cloud);
-    let is_worker = nodes.iter().any(|n| n.name == name && n.role == Role::Worker);
-    if !is_worker || !is_local(&estate.castle) {
+    if !may_hold_data(&estate.castle, name) {
         return Ok(());
     }
     match back(estate).await?.as_slice() {
@@ -61,18 +59,27 @@ pub(super) async fn may_be_made_anew(estate: &Estate, name: &str) -> Result<(), 
     }
 }
 
+/// Whether what came back may lie on this machine's own disk.
+fn may_hold_data(castle: &Castle, name: &str) -> bool {
+    let nodes = skykeep_cloud::plan_nodes(&castle.cloud);
+    is_local(castle) && nodes.iter().any(|n| n.name == name && n.role == Role::Worker)
+}
+
 /// The same before a first launch: a run that goes on may find the machine gone altogether.
 pub(super) async fn may_be_launched(estate: &Estate, name: &str) -> Result<(), Trouble> {
     // In a generation's first run nothing can have come back: no time is spent on asking.
-    if estate.journal.get()?.entries().await.runs.len() < 2 || back(estate).await?.is_empty() {
+    if !may_hold_data(&estate.castle, name) || estate.journal.get()?.entries().await.runs.len() < 2 {
+        return Ok(());
+    }
+    let back = back(estate).await?;
+    if back.is_empty() {
         return Ok(());
     }
     let things = estate.cloud.get()?.inventory().await?;
     let suffix = format!("-{name}");
-    let stands = things.iter().any(|t| t.is_machine() && t.name.ends_with(&suffix));
-    match stands {
+    match things.iter().any(|t| t.is_machine() && t.name.ends_with(&suffix)) {
         true => Ok(()),
-        false => may_be_made_anew(estate, name).await,
+        false => Err(refused(name, &back).into()),
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, Metadata},
+    fs::{self, Metadata},
     io::Read,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::Path,
 };
 
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -20,14 +19,8 @@ use crate::{
     job::Outcome,
     report::{Phase, Report},
     target::belongs_to_data,
+    verify::{differs, from_the_disk, unreadable},
 };
-
-fn differs(path: &Path, why: impl Into<String>) -> RestoreError {
-    RestoreError::Differs {
-        path: path.display().to_string(),
-        why: why.into(),
-    }
-}
 
 /// Every file is read back and hashed; kind, size, mode, owner, time, links and attributes are compared.
 pub(super) fn verify(
@@ -132,10 +125,8 @@ fn attributes(node: &Node, path: &Path) -> Result<u64, RestoreError> {
 }
 
 fn content(path: &Path) -> Result<[u8; 32], RestoreError> {
-    let unreadable = |e: std::io::Error| differs(path, format!("it can't be read: {e}"));
-    let mut file = File::open(path).map_err(unreadable)?;
-    // It was synced: from here on the volume is read, not what the kernel remembers of it. Only a wish.
-    let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    let unreadable = |e| unreadable(path, &e);
+    let mut file = from_the_disk(path)?;
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
         let read = file.read(&mut buffer).map_err(unreadable)?;

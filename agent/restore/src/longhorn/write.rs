@@ -21,7 +21,7 @@ use super::ext4::{Ext4, Kind, Node, Run};
 use crate::{
     RestoreError,
     report::{Phase, Report},
-    target::{LOST_AND_FOUND, belongs_to_data, walk},
+    target::{LOST_AND_FOUND, belongs_to_data, must_fit, occupied, refused, walk},
 };
 
 /// What is to be written.
@@ -49,13 +49,6 @@ pub(super) fn plan(fs: &Ext4<'_>) -> Result<Plan, RestoreError> {
     Ok(Plan { nodes, runs, bytes })
 }
 
-pub(super) fn refused(path: &Path, e: impl std::fmt::Display) -> RestoreError {
-    RestoreError::Target {
-        path: path.display().to_string(),
-        why: e.to_string(),
-    }
-}
-
 /// The target may hold what a former attempt wrote, and nothing else. Files of it are written anew: what is in them is not known.
 pub(super) fn make_ready(target: &Path, plan: &Plan) -> Result<(), RestoreError> {
     let mut there = Vec::new();
@@ -65,10 +58,7 @@ pub(super) fn make_ready(target: &Path, plan: &Plan) -> Result<(), RestoreError>
         .iter()
         .map(|n| (target.join(&n.path), n.inode.kind))
         .collect();
-    let occupied = |path: &Path, why: &str| RestoreError::Occupied {
-        target: target.display().to_string(),
-        why: format!("{} is there already and {why}", path.display()),
-    };
+    let occupied = |path: &Path, why: &str| occupied(target, path, why);
     let mut ours = Vec::new();
     for path in there {
         let kind = fs::symlink_metadata(&path).map_err(|e| refused(&path, e))?.file_type();
@@ -94,17 +84,9 @@ pub(super) fn make_ready(target: &Path, plan: &Plan) -> Result<(), RestoreError>
 }
 
 fn check_room(fs: &Ext4<'_>, target: &Path, plan: &Plan) -> Result<(), RestoreError> {
-    let volume = nix::sys::statvfs::statvfs(target).map_err(|e| refused(target, e))?;
-    let free = volume.blocks_free().saturating_mul(volume.fragment_size());
     let blocks: u64 = plan.runs.values().flatten().map(|run| run.count).sum();
-    let needed = blocks.saturating_mul(fs.block_size());
-    match needed > free {
-        true => Err(refused(
-            target,
-            format!("it has room for {free} bytes, {needed} are to be written"),
-        )),
-        false => Ok(()),
-    }
+    // What a former attempt wrote is gone by now.
+    must_fit(target, 0, blocks.saturating_mul(fs.block_size()))
 }
 
 /// Writes everything; on the disk when this returns.

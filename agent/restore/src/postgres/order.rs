@@ -17,7 +17,9 @@ use crate::{
     follow::{Verified, follow},
     gate::{self, GATE, apply},
     jobs::{self, Target},
-    ledger, order,
+    ledger,
+    objects::text,
+    order,
 };
 
 /// Where our own program lies in the job's pod.
@@ -109,12 +111,6 @@ pub async fn tell_the_database(
 /// The name of that Secret.
 pub fn told(treasure: &str) -> String {
     format!("{treasure}-pgbackrest")
-}
-
-fn text(secret: &Secret) -> Result<&str, RestoreError> {
-    secret
-        .expose_str()
-        .ok_or_else(|| RestoreError::Internal("a secret is no text".into()))
 }
 
 fn configuration(

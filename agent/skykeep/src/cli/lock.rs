@@ -122,7 +122,7 @@ async fn artifact(http: reqwest::Client, mut artifact: Artifact) -> Result<Artif
         size += part.len() as u64;
         hash.update(&part);
     }
-    artifact.sha256 = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    artifact.sha256 = hex::encode(hash.finalize());
     artifact.size = size;
     eprintln!("{}  {}  {}", artifact.name, artifact.sha256, artifact.size);
     Ok(artifact)

@@ -242,12 +242,8 @@ pub(super) async fn download(client: &Client, pinned: &Pinned<'_>, part: &Path) 
         file.write_all(&chunk).await.map_err(|e| NodeError::file(part, e))?;
     }
     file.flush().await.map_err(|e| NodeError::file(part, e))?;
-    let got = hex(&hash.finalize());
+    let got = hex::encode(hash.finalize());
     if got == pinned.sha256 { Ok(()) } else { Err(wrong(got)) }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 async fn file_hash(path: &Path) -> Option<String> {
@@ -258,7 +254,7 @@ async fn file_hash(path: &Path) -> Option<String> {
     loop {
         let n = file.read(&mut buffer).await.ok()?;
         if n == 0 {
-            return Some(hex(&hash.finalize()));
+            return Some(hex::encode(hash.finalize()));
         }
         hash.update(buffer.get(..n)?);
     }

@@ -96,7 +96,7 @@ fn every_error_says_what_why_and_what_to_do() {
 /// A small medium with the right shape: a list, a number, a slot.
 fn small_iso(path: &Path) {
     use sha2::{Digest, Sha256};
-    let sum = |bytes: &[u8]| verify::hex(&Sha256::digest(bytes));
+    let sum = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
     let (kernel, body, words, screen) = (vec![1; 5000], vec![2; 7000], b"quiet\n".to_vec(), b"screen\n".to_vec());
     let lines = format!(
         "{}  vmlinuz\n{}  initrd\n{}  cmdline\n{}  cmdline.screen\n",

@@ -25,7 +25,7 @@ pub fn run(target: &Path, release: Option<&str>, output: Output) -> Result<(), T
         let Some((sum, path)) = line.split_once("  ") else {
             return Err(medium.no_medium("its list of files is damaged").into());
         };
-        if hex(&Sha256::digest(medium.read(medium.find(path)?)?)) != sum {
+        if hex::encode(Sha256::digest(medium.read(medium.find(path)?)?)) != sum {
             return Err(StickError::Altered {
                 name,
                 what: format!("{path} is not the file of its list"),
@@ -108,10 +108,10 @@ pub fn codes(medium: &Medium) -> Result<Codes, StickError> {
         ("cmdline", read("skykeep/cmdline")?),
         ("cmdline.screen", read("skykeep/cmdline.screen")?),
     ] {
-        number.update(format!("{}  {name}\n", hex(&Sha256::digest(content))));
+        number.update(format!("{}  {name}\n", hex::encode(Sha256::digest(content))));
     }
     let number = number.finalize();
-    let written = hex(&number);
+    let written = hex::encode(number);
     if !mark.windows(written.len()).any(|window| window == written.as_bytes()) {
         return Err(medium.no_medium("kernel, initrd and command line do not belong together"));
     }
@@ -152,7 +152,7 @@ fn whole(medium: &Medium) -> Result<String, StickError> {
         sum.update(&bytes);
         at += piece.length;
     }
-    Ok(hex(&sum.finalize()))
+    Ok(hex::encode(sum.finalize()))
 }
 
 /// The release's SHA-256: typed, or that of its file.
@@ -161,8 +161,4 @@ fn expected(given: &str) -> Result<String, StickError> {
         return Ok(given.to_ascii_lowercase());
     }
     whole(&Medium::open(Path::new(given))?)
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use skykeep_core::{Explained, Secret, Trouble, castle::SecretRef};
 use skykeep_vault::Vault;
 
-use super::{EntryPlace, Place, file, file::Change, hex, slots};
+use super::{EntryPlace, Place, file, file::Change, slots};
 use crate::{
     cli::expiry::{self, Expires},
     console::{lines::Output, prompt},
@@ -65,7 +65,7 @@ pub async fn unlock_check(args: &UnlockArgs) -> Result<ExitCode, Trouble> {
     if args.place.output == Output::Json {
         println!(
             "{}",
-            serde_json::json!({"v": 1, "vault": hex(&vault.id()), "version": vault.counter(), "openedBy": vault.opened_by(),
+            serde_json::json!({"v": 1, "vault": hex::encode(vault.id()), "version": vault.counter(), "openedBy": vault.opened_by(),
                 "entries": vault.ls().count(), "toRoll": roll, "missing": missing})
         );
     } else {

@@ -143,7 +143,3 @@ async fn work<T: Send + 'static>(f: impl FnOnce() -> Result<T, VaultError> + Sen
     })?;
     done.map_err(Into::into)
 }
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
