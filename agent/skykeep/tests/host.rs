@@ -61,7 +61,8 @@ impl Stage {
         for name in ["part", "tls", "home"] {
             fs::create_dir(at(name)).unwrap();
         }
-        fs::copy(env!("CARGO_BIN_EXE_skykeep"), at("skykeep")).unwrap();
+        // Not by this process: a child that another test starts meanwhile would hold the file open for writing, and nobody could run it.
+        sh(Command::new("cp").args([env!("CARGO_BIN_EXE_skykeep").as_ref(), at("skykeep").as_os_str()]));
         let castle =
             fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/castle/castle.yaml")).unwrap();
         // Nobody answers there: the run ends behind the prompt.
