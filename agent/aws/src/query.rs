@@ -19,6 +19,8 @@ pub enum Service {
     Elb,
     /// Who am I.
     Sts,
+    /// Users and their keys; one for all regions of a partition.
+    Iam,
     /// Parameters; JSON.
     Ssm,
     /// What the account may have; JSON.
@@ -31,6 +33,7 @@ impl Service {
             Service::Ec2 => "ec2",
             Service::Elb => "elasticloadbalancing",
             Service::Sts => "sts",
+            Service::Iam => "iam",
             Service::Ssm => "ssm",
             Service::Quotas => "servicequotas",
         }
@@ -41,6 +44,7 @@ impl Service {
             Service::Ec2 => "2016-11-15",
             Service::Elb => "2015-12-01",
             Service::Sts => "2011-06-15",
+            Service::Iam => "2010-05-08",
             // Of the JSON services, what their actions' names begin with.
             Service::Ssm => "AmazonSSM",
             Service::Quotas => "ServiceQuotasV20190624",

@@ -17,6 +17,15 @@ pub enum DnsError {
         /// What the supplier said.
         why: String,
     },
+    /// The token by which other tokens are switched may not do that.
+    EditsTokens(String),
+    /// A token that is to be switched is not there.
+    NoToken {
+        /// Its id.
+        id: String,
+        /// What the supplier said.
+        why: String,
+    },
     /// The zone is not in the account, or the token can't see it.
     NoZone(String),
     /// The supplier does not serve the zone at present.
@@ -81,6 +90,8 @@ impl Explain for DnsError {
             Self::Unreachable(_) => "Cloudflare can't be reached".into(),
             Self::Token(_) => "Cloudflare does not know our token".into(),
             Self::Permission { zone, .. } => format!("Our token may not change the DNS records of {zone}"),
+            Self::EditsTokens(_) => "Our token can't switch other API tokens at Cloudflare".into(),
+            Self::NoToken { id, .. } => format!("The API token {id} can't be switched at Cloudflare"),
             Self::NoZone(zone) => format!("Our token sees no zone {zone} at Cloudflare"),
             Self::NotActive { zone, .. } => format!("Cloudflare does not serve {zone}"),
             Self::Refused(_) => "Cloudflare refused the change; nothing of it was made".into(),
@@ -101,10 +112,11 @@ impl Explain for DnsError {
         match self {
             Self::Unreachable(why)
             | Self::Token(why)
+            | Self::EditsTokens(why)
             | Self::Refused(why)
             | Self::Throttled(why)
             | Self::Servers(why) => why.clone(),
-            Self::Permission { why, .. } | Self::Rubbish { why, .. } => why.clone(),
+            Self::Permission { why, .. } | Self::NoToken { why, .. } | Self::Rubbish { why, .. } => why.clone(),
             Self::NoZone(_) => "it is in another account, or the token lacks the permission Zone: Read for it".into(),
             Self::NotActive { status, .. } => format!("its status is `{status}`"),
             Self::ServerFailed { why, .. } => why.clone(),
@@ -124,6 +136,12 @@ impl Explain for DnsError {
         match self {
             Self::Unreachable(_) | Self::Throttled(_) => "Look at the network, wait a minute and start again.",
             Self::Token(_) => "Make a token with Zone: Read and DNS: Edit for this zone, and put it where castle.yaml looks for it.",
+            Self::EditsTokens(_) => {
+                "Make a token with the permission API Tokens: Edit, nothing else, and put it where `oldCastle.takeAway.cloudflare.with` looks for it."
+            }
+            Self::NoToken { .. } => {
+                "Take its id anew from the token's page at Cloudflare, or take it out of `oldCastle.takeAway` when it was deleted."
+            }
             Self::Permission { .. } | Self::NoZone(_) => {
                 "At Cloudflare, give the token Zone: Read and DNS: Edit for this zone (My Profile, API Tokens), or mend `dns.cloudflare.zone`."
             }

@@ -19,7 +19,7 @@ mod verify;
 mod zone;
 
 pub use change::{Change, Patch, Post, Record, lower_ttl, plan};
-pub use cloudflare::Cloudflare;
+pub use cloudflare::{Cloudflare, Token, Tokens};
 pub use error::DnsError;
 pub use old::addresses;
 pub use over_https::verify_by_https;

@@ -34,6 +34,8 @@ pub struct Forecast {
     pub earlier_s: Vec<u64>,
     /// Treasures that come back.
     pub restored: Vec<String>,
+    /// Keys that the old castle loses before the names move.
+    pub taken_away: Vec<String>,
     /// Claims that castle.yaml gives up: `namespace/claim` and why.
     pub given_up: Vec<(String, String)>,
 }
@@ -86,6 +88,12 @@ pub async fn forecast(estate: &Estate) -> Result<Forecast, Trouble> {
         expected_s: outlook(&outline, &std::collections::BTreeMap::new()).left.as_secs(),
         earlier_s: earlier.iter().map(Duration::as_secs).collect(),
         restored: castle.treasures.iter().map(|t| t.name.clone()).collect(),
+        taken_away: castle
+            .old_castle
+            .take_away
+            .as_ref()
+            .map(crate::keys::names)
+            .unwrap_or_default(),
         given_up: castle
             .disposable
             .iter()
@@ -130,6 +138,9 @@ impl Forecast {
             _ => writeln!(out, "; no earlier rebirth has left a report."),
         };
         let _ = writeln!(out, "Comes back: {}.", listed(&self.restored));
+        for key in &self.taken_away {
+            let _ = writeln!(out, "The old castle loses its {key}.");
+        }
         for (claim, why) in &self.given_up {
             let _ = writeln!(out, "Does NOT come back: {claim} ({why})");
         }
@@ -192,6 +203,7 @@ mod tests {
             expected_s: 265,
             earlier_s: vec![250, 301],
             restored: vec!["site".into()],
+            taken_away: vec!["API token 41ac at Cloudflare".into()],
             given_up: vec![("web/cache".into(), "it fills itself".into())],
         }
     }

@@ -11,6 +11,7 @@ mod estate;
 mod forecast;
 mod health;
 pub mod journal;
+mod keys;
 mod launch;
 pub mod lease;
 pub mod lineage;

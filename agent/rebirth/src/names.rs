@@ -11,6 +11,7 @@ use skykeep_dns::{Change, Record, Rfc2136, Undo, Zone, also_there, rfc2136::Algo
 
 use crate::{
     estate::Estate,
+    keys::{self, OldKey},
     lease::{self, Phase},
     records, sealed,
 };
@@ -176,12 +177,19 @@ pub struct WayBack {
     pub generation: Generation,
     /// Zone by zone, in the order in which they are written: the last that moved comes back first.
     pub zones: Vec<Way>,
+    /// Keys that are given back to the old castle, after the names.
+    keys: Vec<OldKey>,
 }
 
 impl WayBack {
-    /// Whether every name already stands as before.
+    /// The keys that are given back, a name each.
+    pub fn keys(&self) -> Vec<String> {
+        self.keys.iter().map(OldKey::name).collect()
+    }
+
+    /// Whether every name already stands as before, and every key.
     pub fn already_done(&self) -> bool {
-        self.zones.iter().all(|z| z.change.already_done())
+        self.keys.is_empty() && self.zones.iter().all(|z| z.change.already_done())
     }
 
     /// What somebody else changed since the cutover; empty when nobody did.
@@ -229,7 +237,12 @@ pub async fn way_back(estate: &Estate, generation: Option<Generation>) -> Result
         });
     }
     zones.reverse();
-    Ok(WayBack { generation, zones })
+    let keys = keys::taken(estate, &generation).await?;
+    Ok(WayBack {
+        generation,
+        zones,
+        keys,
+    })
 }
 
 /// What stands in a zone and is neither how it was before nor how the cutover left it: somebody else's work, a line each.
@@ -262,7 +275,7 @@ pub async fn go_back(estate: &Estate, way: &WayBack) -> Result<(), Trouble> {
                 None => write.await?,
             }
         }
-        Ok(())
+        keys::give_back(estate, &way.keys).await
     };
     let done = done.await;
     // Whether it went well or not: nobody has to wait for our lease.

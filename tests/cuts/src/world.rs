@@ -22,10 +22,11 @@ use tower::ServiceExt;
 
 use crate::{front, s3::Bucket};
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "ec2.eu-central-1.amazonaws.com",
     "elasticloadbalancing.eu-central-1.amazonaws.com",
     "sts.eu-central-1.amazonaws.com",
+    "iam.amazonaws.com",
     "ssm.eu-central-1.amazonaws.com",
     "servicequotas.eu-central-1.amazonaws.com",
     "s3.eu-central-1.amazonaws.com",
@@ -80,6 +81,9 @@ impl Owner {
                 "AWS_ACCESS_KEY_ID" => &keys.aws_access_key_id,
                 "AWS_SECRET_ACCESS_KEY" => &keys.aws_secret_access_key,
                 "CLOUDFLARE_API_TOKEN" => &keys.cloudflare_token,
+                "CLOUDFLARE_KEYS_TOKEN" => &keys.cloudflare_keys_token,
+                "KEYS_ACCESS_KEY_ID" => &keys.keys_access_key_id,
+                "KEYS_SECRET_ACCESS_KEY" => &keys.keys_secret_access_key,
                 _ => "nothing asks for this one here",
             };
             vault
@@ -150,15 +154,15 @@ impl World {
     /// A world in which nothing stands yet but the old castle's DNS records.
     pub async fn new() -> Result<Arc<Self>> {
         let keys = Keys::laboratory();
-        let credential = Credential::user(
-            "123456789012",
-            "castle",
-            &keys.aws_access_key_id,
-            &keys.aws_secret_access_key,
-        );
+        let user = |name: &str, id: &str, secret: &str| Credential::user("123456789012", name, id, secret);
+        let credentials = vec![
+            user("castle", &keys.aws_access_key_id, &keys.aws_secret_access_key),
+            user("keys", &keys.keys_access_key_id, &keys.keys_secret_access_key),
+            user("old-castle", &keys.old_access_key_id, &keys.old_secret_access_key),
+        ];
         let backend = Arc::new(MemoryBackend::default());
         let config = Config {
-            credentials: vec![credential],
+            credentials,
             delays: Delays {
                 balancer_active: Duration::from_millis(500),
                 balancer_gone: Duration::from_millis(500),
@@ -170,7 +174,7 @@ impl World {
         let bucket = Arc::new(Bucket::default());
         // The castle that burnt gave its last pulse three hours ago.
         bucket.leave("rossi/pulse/home", b"not for us to open", Duration::from_secs(3 * 3600));
-        let cloudflare = Arc::new(Cloudflare::without_servers(keys.cloudflare_token.clone()));
+        let cloudflare = Arc::new(Cloudflare::without_servers(&keys));
         cloudflare.point("blog.rossi.example", OLD_CASTLE).await;
         let batches = Arc::new(AtomicU32::new(0));
         let laptop_address = Arc::new(Mutex::new("198.51.100.7".to_owned()));

@@ -113,16 +113,27 @@ async fn until_it_waits_at_the_fence(world: &Arc<World>, owner: &Owner) -> JoinH
 
 /// A DDNS program of the old castle: keeps one record of the name, with its own address, and removes the others.
 async fn ddns_writes(estate: &Estate, own: &str) {
+    let token = lab_world::Credentials::laboratory().cloudflare_token;
+    let written = ddns_writes_with(estate, own, &token).await;
+    assert!(written, "its token is good");
+}
+
+/// The same with a token of its own; says whether it could.
+async fn ddns_writes_with(estate: &Estate, own: &str, token: &str) -> bool {
     let records = format!(
         "https://api.cloudflare.com/client/v4/zones/{}/dns_records",
         lab_world::CLOUDFLARE_ZONE
     );
-    let token = lab_world::Credentials::laboratory().cloudflare_token;
     let found = estate
         .http
         .get(format!("{records}?name=blog.rossi.example&type=A"))
-        .bearer_auth(&token);
-    let found: serde_json::Value = found.send().await.unwrap().json().await.unwrap();
+        .bearer_auth(token);
+    let found = found.send().await.unwrap();
+    if !found.status().is_success() {
+        assert_eq!(found.status(), 403);
+        return false;
+    }
+    let found: serde_json::Value = found.json().await.unwrap();
     let ids: Vec<&str> = found["result"]
         .as_array()
         .unwrap()
@@ -135,9 +146,10 @@ async fn ddns_writes(estate: &Estate, own: &str) {
             0 => estate.http.patch(one).json(&serde_json::json!({"content": own})),
             _ => estate.http.delete(one),
         };
-        let answer = request.bearer_auth(&token).send().await.unwrap();
+        let answer = request.bearer_auth(token).send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
+    true
 }
 
 /// The pulse job's pen, as it would be in the old castle.
@@ -202,6 +214,51 @@ async fn an_old_castle_that_wakes_up_takes_the_name_for_a_minute_at_most_and_sta
         Stance::SteppedBack,
         "it lives, and says that it leaves the names alone"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_castle_that_nobody_reaches_can_write_no_name_until_an_undo_gives_its_keys_back() {
+    let (owner, world) = (owner(), World::new().await.unwrap());
+    let keys = lab_world::Credentials::laboratory();
+    let estate = world.estate(&owner).await.unwrap();
+    let secret = skykeep_core::Secret::from_string(keys.keys_secret_access_key.clone());
+    let credentials = skykeep_aws::Credentials::new(keys.keys_access_key_id.clone(), secret);
+    let key = skykeep_aws::Iam::new(estate.http.clone(), Arc::new(credentials), "us-east-1");
+    let on = || async { key.keys("old-castle").await.unwrap().iter().all(|k| k.is_active()) };
+    assert!(on().await && ddns_writes_with(&estate, OLD_CASTLE, &keys.old_cloudflare_token).await);
+
+    run_through(&world, &owner).await.unwrap();
+    assert!(!on().await, "its access key is off");
+    assert!(!ddns_writes_with(&estate, OLD_CASTLE, &keys.old_cloudflare_token).await);
+    assert_ne!(address(&world).await, OLD_CASTLE);
+
+    let estate = world.estate(&owner).await.unwrap();
+    let way = skykeep_rebirth::way_back(&estate, None).await.unwrap();
+    insta::assert_snapshot!(way.keys().join("\n"));
+    skykeep_rebirth::go_back(&estate, &way).await.unwrap();
+    assert!(on().await && ddns_writes_with(&estate, OLD_CASTLE, &keys.old_cloudflare_token).await);
+    assert!(skykeep_rebirth::way_back(&estate, None).await.unwrap().already_done());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_the_reborn_castle_needs_is_refused_before_anything_is_made() {
+    let (owner, world) = (owner(), World::new().await.unwrap());
+    let keys = lab_world::Credentials::laboratory();
+    for (from, to) in [
+        (&keys.old_access_key_id, keys.aws_access_key_id.as_str()),
+        (&keys.old_cloudflare_token_id, "ed17574386854bf78a67040be0a770b0"),
+    ] {
+        let text = castle_text().unwrap();
+        assert!(text.contains(from.as_str()));
+        let castle = Castle::parse(&text.replace(from.as_str(), to)).unwrap();
+        let estate = world.estate_of(&owner, castle).await.unwrap();
+        let said = stopped(&world, estate).await.unwrap();
+        assert!(
+            said.starts_with("check.keys") && said.contains("keys of its own"),
+            "{said}"
+        );
+        assert!(world.double.inventory().is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

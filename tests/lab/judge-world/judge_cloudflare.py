@@ -130,6 +130,34 @@ def a_batch_is_all_or_nothing():
 
 
 @check
+def a_token_is_switched_off_and_on_by_one_that_may_edit_tokens():
+    editor = Cloudflare(api_token=KEYS["cloudflare_keys_token"], max_retries=0)
+    old = Cloudflare(api_token=KEYS["old_cloudflare_token"], max_retries=0)
+    id = old.user.tokens.verify().id
+    assert id == KEYS["old_cloudflare_token_id"] and list(old.zones.list())
+    token = editor.user.tokens.get(id)
+    assert token.status == "active" and token.name == "ddns at home", token
+    kept = {"name": token.name, "policies": [p.model_dump(mode="json") for p in token.policies], "condition": {"request_ip": {"in": token.condition.request_ip.in_, "not_in": []}}}
+    for policy in kept["policies"]:
+        for group in policy["permission_groups"]:
+            group.pop("meta", None)
+    assert editor.user.tokens.update(id, status="disabled", **kept).status == "disabled"
+    assert old.user.tokens.verify().status == "disabled"
+    error = raises(cloudflare.PermissionDeniedError, lambda: list(old.zones.list()))
+    assert code(error) == 9109
+    assert editor.user.tokens.update(id, status="active", **kept).status == "active" and list(old.zones.list())
+
+
+@check
+def a_token_for_zones_edits_no_token_and_the_other_way_round():
+    error = raises(cloudflare.PermissionDeniedError, lambda: api.user.tokens.get(KEYS["old_cloudflare_token_id"]))
+    assert code(error) == 9109
+    editor = Cloudflare(api_token=KEYS["cloudflare_keys_token"], max_retries=0)
+    error = raises(cloudflare.PermissionDeniedError, lambda: list(editor.zones.list()))
+    assert code(error) == 10000
+
+
+@check
 def what_is_not_touched_survives():
     assert len(dns(AUTHORITY, "rossi.example", MX)[1]) == 1
     assert dns(AUTHORITY, "rossi.example", TXT)[1][0][1] == b"\x0ev=spf1 mx -all"

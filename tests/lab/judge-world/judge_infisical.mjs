@@ -30,7 +30,7 @@ await check("the machine identity logs in", () =>
 await check("all secrets are listed with their values", async () => {
   const { secrets } = await client.secrets().listSecrets({ ...where, viewSecretValue: true });
   const found = Object.fromEntries(secrets.map((secret) => [secret.secretKey, secret.secretValue]));
-  assert.equal(Object.keys(found).length, 11);
+  assert.equal(Object.keys(found).length, 14);
   assert.equal(found.GITHUB_TOKEN, keys.github_token);
 });
 await check("one secret is read by name", async () => {

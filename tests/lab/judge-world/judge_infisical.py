@@ -45,7 +45,8 @@ def all_secrets_are_listed_with_their_values():
     found = {secret.secretKey: secret.secretValue for secret in client.secrets.list_secrets(**WHERE).secrets}
     assert sorted(found) == sorted(
         ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "CLOUDFLARE_API_TOKEN", "RESTIC_PASSWORD", "BLOG_TLS_CRT", "BLOG_TLS_KEY",
-         "HCLOUD_TOKEN", "PULSE_ACCESS_KEY_ID", "PULSE_SECRET_ACCESS_KEY", "SHOP_DATABASE_PASSWORD"]
+         "HCLOUD_TOKEN", "PULSE_ACCESS_KEY_ID", "PULSE_SECRET_ACCESS_KEY", "SHOP_DATABASE_PASSWORD",
+         "CLOUDFLARE_KEYS_TOKEN", "KEYS_ACCESS_KEY_ID", "KEYS_SECRET_ACCESS_KEY"]
     )
     assert found["GITHUB_TOKEN"] == KEYS["github_token"] and found["BLOG_TLS_CRT"].count("BEGIN CERTIFICATE") == 2
 
@@ -69,7 +70,7 @@ def an_absent_folder_is_an_error():
 def the_fourth_version_says_the_same():
     token = login()[1]["accessToken"]
     status, body = call(f"/api/v4/secrets?projectId={PROJECT}&environment=prod&secretPath=/skykeep&viewSecretValue=true", token)
-    assert status == 200 and len(body["secrets"]) == 11 and body["imports"] == []
+    assert status == 200 and len(body["secrets"]) == 14 and body["imports"] == []
     status, body = call(f"/api/v4/secrets/GITHUB_TOKEN?projectId={PROJECT}&environment=prod&secretPath=/skykeep", token)
     assert status == 200 and body["secret"]["secretValue"] == KEYS["github_token"] and not body["secret"]["secretValueHidden"]
     status, body = call(f"/api/v4/secrets/GITHUB_TOKEN?projectId={PROJECT}&environment=prod&secretPath=/skykeep&viewSecretValue=false", token)

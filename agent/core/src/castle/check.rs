@@ -23,6 +23,7 @@ pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
         "it names no supplier, or two",
         "Name one: `dns.cloudflare` or `dns.rfc2136`.",
     )?;
+    super::keys::check(castle)?;
     let limit = castle.pulse.as_ref().map_or(5, |pulse| pulse.limit_minutes);
     ensure(
         (2..=60).contains(&limit),

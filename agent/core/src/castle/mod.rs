@@ -6,6 +6,7 @@ mod cloud;
 mod dns;
 mod entry;
 mod gitops;
+mod keys;
 mod laptop;
 mod longhorn;
 mod old;
@@ -19,6 +20,7 @@ mod types;
 pub use dns::*;
 pub use entry::*;
 pub use gitops::*;
+pub use keys::{AccessKeys, CloudflareTokens, TakeAway};
 pub use laptop::*;
 pub use longhorn::Longhorn;
 pub use old::*;
@@ -90,6 +92,7 @@ impl Castle {
         if let Some(pulse) = &self.pulse {
             refs.extend([pulse.access_key_id.clone(), pulse.secret_access_key.clone()]);
         }
+        refs.extend(self.old_castle.take_away.iter().flat_map(TakeAway::secret_refs));
         refs.sort();
         refs.dedup();
         refs

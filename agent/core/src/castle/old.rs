@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::SecretRef;
+use super::{SecretRef, TakeAway};
 
 /// The pulse: a small job in every living castle writes to the state bucket once a minute.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -34,6 +34,9 @@ pub struct OldCastle {
     /// `skykeep.dev/backup`.
     #[serde(default)]
     pub stop: Vec<Workload>,
+    /// What it writes with, and what is taken away from it before the names move, also when it can't be reached.
+    #[serde(default)]
+    pub take_away: Option<TakeAway>,
 }
 
 /// Whether a castle has ever given a pulse.

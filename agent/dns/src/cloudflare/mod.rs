@@ -1,4 +1,6 @@
-//! Cloudflare's v4 API: four calls.
+//! Cloudflare's v4 API: zones and their records here, API tokens in `tokens`.
+
+mod tokens;
 
 use futures::future::BoxFuture;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -11,6 +13,8 @@ use crate::{
     error::DnsError,
     zone::Zone,
 };
+
+pub use tokens::{Token, Tokens};
 
 const API: &str = "https://api.cloudflare.com/client/v4";
 const PER_PAGE: usize = 100;

@@ -43,6 +43,7 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
     if castle.dns.is_some() {
         steps.push(step("check.dns", "the DNS zone", &[], (2, 60), dns));
         steps.push(super::fence::check());
+        steps.extend(castle.old_castle.take_away.as_ref().map(|_| super::fence::check_keys()));
     }
     steps
 }

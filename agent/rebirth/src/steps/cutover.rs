@@ -44,7 +44,10 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
             prepare,
         ));
         steps.push(super::fence::gate(castle));
-        steps.push(step("dns.switch", "the names move", &["dns.fence"], (2, 120), switch).once());
+        let keys = castle.old_castle.take_away.as_ref().map(|_| super::fence::keys());
+        let last = keys.as_ref().map_or("dns.fence", |_| "dns.keys");
+        steps.extend(keys);
+        steps.push(step("dns.switch", "the names move", &[last], (2, 120), switch).once());
         steps.push(step(
             "dns.verify",
             "every server says the new addresses",

@@ -15,6 +15,7 @@ use crate::{
     engine::Step,
     error::RebirthError,
     estate::Estate,
+    keys::{self, Switch},
     lease::{self, Phase},
     names,
     pulse::{self, Facts, Sign, Target, Verdict, judge},
@@ -34,6 +35,23 @@ pub(super) fn gate(castle: &Castle) -> Step<Estate> {
     let deadline = (limit(castle) + SLACK).as_secs();
     let needs = ["health", "dns.prepare"];
     step("dns.fence", "the old castle is silent", &needs, (4, deadline), decide)
+}
+
+/// Looks at the old castle's keys before anything is made.
+pub(super) fn check_keys() -> Step<Estate> {
+    let title = "the old castle's keys, which it will lose";
+    step("check.keys", title, &[], (2, 60), look_at_keys)
+}
+
+/// Takes from the old castle what it could write with, should it wake up where nobody reaches it.
+pub(super) fn keys() -> Step<Estate> {
+    step(
+        "dns.keys",
+        "the old castle's keys are switched off",
+        &["dns.fence"],
+        (2, 120),
+        take_keys,
+    )
 }
 
 fn limit(castle: &Castle) -> Duration {
@@ -175,4 +193,23 @@ async fn decide(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
         }
     })
     .await
+}
+
+async fn look_at_keys(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
+    let Some(switch) = Switch::of(&estate)? else {
+        return Ok("none".into());
+    };
+    switch.spare_our_own(&estate).await?;
+    let seen = switch.look().await?;
+    for key in &seen {
+        progress.note(format!("before the names move the old castle loses its {}", key.name()));
+    }
+    Ok(format!("{} that can be switched off", seen.len()))
+}
+
+async fn take_keys(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
+    Ok(match keys::take(&estate, &progress).await? {
+        0 => "they were off already".into(),
+        taken => format!("{taken} switched off; `skykeep dns undo` gives them back"),
+    })
 }

@@ -108,7 +108,10 @@ mod tests {
     fn dns_moves_only_after_health_and_right_after_the_fence() {
         let outline = rebirth(&castle()).unwrap().outline();
         let needs = |id: &str| outline.iter().find(|s| s.id == id).unwrap().needs.clone();
-        assert_eq!(needs("dns.switch"), ["dns.fence"]);
+        assert_eq!(
+            (needs("dns.switch"), needs("dns.keys")),
+            (vec!["dns.keys".into()], vec!["dns.fence".into()])
+        );
         assert!(needs("dns.fence").contains(&"health".to_owned()));
         assert!(
             needs("alive").contains(&"cluster.pulse".to_owned()),

@@ -88,7 +88,7 @@ async fn undo(
     }
     // Asking took its time: what is written must be what stands now.
     let again = skykeep_rebirth::way_back(&estate, Some(way.generation)).await?;
-    if lines(&again) != lines(&way) {
+    if lines(&again) != lines(&way) || again.keys() != way.keys() {
         return Err(Explained {
             what: "Nothing was written: the records changed while you were asked".into(),
             why: "somebody works in the zone at this moment".into(),
@@ -124,6 +124,9 @@ fn show(way: &WayBack) {
             println!("  ! changed by somebody else since: {line}");
         }
     }
+    for key in way.keys() {
+        println!("and given back to the old castle: {key}");
+    }
     if way.zones.len() > 1 {
         println!("Each zone is a transaction of its own; they are written in this order.");
     }
@@ -138,13 +141,13 @@ fn report(json: bool, way: &WayBack, written: bool) {
             .collect();
         println!(
             "{}",
-            serde_json::json!({"v": 1, "generation": way.generation, "zones": zones, "written": written})
+            serde_json::json!({"v": 1, "generation": way.generation, "zones": zones, "keys": way.keys(), "written": written})
         );
     } else if written {
         println!("Written. Resolvers may remember the new castle for the ttl shown at `-` and `~`.");
         println!("The new castle still stands; `skykeep apply` would move the names to it again.");
     } else {
-        println!("Every name already stands as before: nothing was written.");
+        println!("Every name already stands as before, and every key: nothing was written.");
     }
 }
 

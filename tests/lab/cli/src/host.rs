@@ -89,6 +89,16 @@ pub async fn after(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Ver
 
 /// The names go back to the (dead) old castle, and only when that is wanted.
 async fn undo(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Verdicts) -> Result<()> {
+    let keys = lab.world.credentials().clone();
+    let accepted = async || {
+        let token = lab.world.cloudflare().accepts(&keys.old_cloudflare_token).await;
+        (token, lab.cloud.accepts(&keys.old_access_key_id))
+    };
+    verdicts.must(
+        accepted().await == (false, false),
+        "the old castle's own keys are switched off: its token at Cloudflare, its access key at AWS",
+        "should it wake up where nobody reaches it, it writes no name and no backup",
+    );
     let (code, out, err) = castle(places, folder, &["dns", "undo"])?;
     verdicts.must(
         code == Some(1) && out.contains("blog.rossi.example A") && lab.world.visitor_get(SITE).await.is_ok(),
@@ -107,6 +117,11 @@ async fn undo(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Verdicts
         code == Some(0) && back && again == Some(0) && said.contains("already stands as before"),
         "dns undo puts the names back where they pointed before the cutover; a second one has nothing to do",
         last(&out, &err),
+    );
+    verdicts.must(
+        accepted().await == (true, true),
+        "and gives the old castle its keys back",
+        "both are switched on again",
     );
     Ok(())
 }

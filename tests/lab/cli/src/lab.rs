@@ -69,12 +69,12 @@ impl Lab {
             ..lab_ec2::Config::default()
         };
         let keys = world.credentials();
-        config.credentials = vec![lab_ec2::Credential::user(
-            &config.account,
-            "skykeep",
-            &keys.aws_access_key_id,
-            &keys.aws_secret_access_key,
-        )];
+        let user = |name, id, secret| lab_ec2::Credential::user(&config.account, name, id, secret);
+        config.credentials = vec![
+            user("skykeep", &keys.aws_access_key_id, &keys.aws_secret_access_key),
+            user("keys", &keys.keys_access_key_id, &keys.keys_secret_access_key),
+            user("old-castle", &keys.old_access_key_id, &keys.old_secret_access_key),
+        ];
         let cloud = lab_ec2::Cloud::start(config, machines.clone());
         let router = cloud.router();
         tokio::spawn(async move { axum::serve(listener, router).await });

@@ -171,3 +171,26 @@ def quotas_are_told_raised_ones_and_defaults():
     refused("NoSuchResourceException", quotas.get_service_quota, ServiceCode="ec2", QuotaCode="L-0263D0A3")
     same(quotas.get_aws_default_service_quota(ServiceCode="ec2", QuotaCode="L-0263D0A3")["Quota"]["Value"], 5.0)
     refused("NoSuchResourceException", quotas.get_aws_default_service_quota, ServiceCode="ec2", QuotaCode="L-00000000")
+
+
+@check
+def a_users_key_is_switched_off_and_on():
+    iam = client("iam")
+    reader = lambda: client("sts", READER).get_caller_identity()["Arn"]  # noqa: E731
+    same(reader(), "arn:aws:iam::123456789012:user/reader")
+    key = {"UserName": "reader", "AccessKeyId": READER[0]}
+    iam.update_access_key(**key, Status="Inactive")
+    same([(k["AccessKeyId"], k["Status"]) for k in iam.list_access_keys(UserName="reader")["AccessKeyMetadata"]], [(READER[0], "Inactive")])
+    refused("InvalidClientTokenId", reader, status=403)
+    refused("AuthFailure", client("ec2", READER).describe_vpcs, status=401)
+    iam.update_access_key(**key, Status="Inactive")
+    iam.update_access_key(**key, Status="Active")
+    same(reader(), "arn:aws:iam::123456789012:user/reader")
+
+
+@check
+def nobody_elses_key_is_switched():
+    iam = client("iam")
+    refused("NoSuchEntity", iam.list_access_keys, status=404, UserName="nobody")
+    refused("NoSuchEntity", iam.update_access_key, status=404, UserName="reader", AccessKeyId=OWNER[0], Status="Inactive")
+    refused("ValidationError", iam.update_access_key, UserName="reader", AccessKeyId=READER[0], Status="Gone")

@@ -55,7 +55,7 @@ def client(service, who=OWNER, retries=0, region=REGION, validate=True):
 
 def service_host(service, region=REGION):
     name = {"elbv2": "elasticloadbalancing", "service-quotas": "servicequotas"}.get(service, service)
-    return f"{name}.{region}.amazonaws.com"
+    return "iam.amazonaws.com" if name == "iam" else f"{name}.{region}.amazonaws.com"
 
 
 def look(c, response_dict=None, context=None, event_name="", **_):

@@ -12,7 +12,7 @@ import botocore.session
 from botocore.serialize import create_serializer
 from botocore.validate import ParamValidator
 
-SERVICES = {"ec2": "ec2", "elasticloadbalancing": "elbv2", "sts": "sts", "ssm": "ssm", "servicequotas": "service-quotas"}
+SERVICES = {"ec2": "ec2", "elasticloadbalancing": "elbv2", "sts": "sts", "iam": "iam", "ssm": "ssm", "servicequotas": "service-quotas"}
 session = botocore.session.get_session()
 models = {name: session.get_service_model(model) for name, model in SERVICES.items()}
 

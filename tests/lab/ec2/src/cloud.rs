@@ -118,10 +118,20 @@ impl Cloud {
         *pushed = Pushed::default();
     }
 
-    /// Whoever may ask: permanent keys and the credentials of roles.
+    /// Whoever may ask: permanent keys that are switched on and the credentials of roles.
     pub(crate) fn credentials(&self) -> Vec<crate::config::Credential> {
-        let sessions = lock(&self.state).sessions.clone();
-        self.cfg.credentials.iter().cloned().chain(sessions).collect()
+        let state = lock(&self.state);
+        let on = self
+            .cfg
+            .credentials
+            .iter()
+            .filter(|c| !state.inactive.contains(&c.access_key));
+        on.chain(&state.sessions).cloned().collect()
+    }
+
+    /// Whether an access key is switched on.
+    pub fn accepts(&self, access_key: &str) -> bool {
+        self.credentials().iter().any(|c| c.access_key == access_key)
     }
 
     pub(crate) fn note(&self, what: &str, result: std::result::Result<(), String>) {

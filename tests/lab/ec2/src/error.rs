@@ -11,6 +11,8 @@ pub enum Service {
     Elb,
     /// Security Token Service, query protocol, version 2011-06-15.
     Sts,
+    /// Identity and Access Management, query protocol, version 2010-05-08 (only access keys).
+    Iam,
     /// Systems Manager, JSON 1.1 protocol (only GetParameter).
     Ssm,
     /// Service Quotas, JSON 1.1 protocol (only reading).
@@ -38,6 +40,7 @@ impl Service {
             Self::Ec2 => "ec2",
             Self::Elb => "elasticloadbalancing",
             Self::Sts => "sts",
+            Self::Iam => "iam",
             Self::Ssm => "ssm",
             Self::Quotas => "servicequotas",
         }
@@ -49,6 +52,7 @@ impl Service {
             Self::Ec2 => "http://ec2.amazonaws.com/doc/2016-11-15/",
             Self::Elb => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+            Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
             Self::Ssm | Self::Quotas => "",
         }
     }
@@ -59,6 +63,7 @@ impl Service {
             Self::Ec2 => "2016-11-15",
             Self::Elb => "2015-12-01",
             Self::Sts => "2011-06-15",
+            Self::Iam => "2010-05-08",
             Self::Ssm | Self::Quotas => "",
         }
     }
@@ -117,7 +122,7 @@ impl ApiError {
                 "{}<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{request_id}</RequestID></Response>",
                 xml::PROLOGUE
             ),
-            Service::Elb | Service::Sts => format!(
+            Service::Elb | Service::Sts | Service::Iam => format!(
                 "<ErrorResponse xmlns=\"{}\"><Error><Type>{kind}</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
                 service.namespace()
             ),

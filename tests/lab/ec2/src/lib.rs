@@ -1,4 +1,4 @@
-//! The laboratory's double of AWS: STS, EC2, Elastic Load Balancing v2 and SSM's image parameters.
+//! The laboratory's double of AWS: STS, IAM's access keys, EC2, Elastic Load Balancing v2 and SSM's image parameters.
 //!
 //! Input: a [`Config`] (who may ask, which addresses and images there are) and a [`Backend`] that makes real machines.
 //! Output: a [`Cloud`] whose [`Cloud::router`] answers HTTP as AWS does, strictly: signatures are verified, unknown
@@ -13,6 +13,7 @@ mod elb;
 mod error;
 mod faults;
 mod filter;
+mod iam;
 mod inventory;
 mod log;
 mod params;

@@ -114,7 +114,7 @@ impl<'a> Params<'a> {
     pub fn missing(&self, name: &str) -> ApiError {
         let key = self.key(name);
         match self.form.service {
-            Service::Elb | Service::Sts => ApiError::validation(format!(
+            Service::Elb | Service::Sts | Service::Iam => ApiError::validation(format!(
                 "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null",
                 lower_first(&key)
             )),
@@ -128,7 +128,7 @@ impl<'a> Params<'a> {
     fn invalid(&self, name: &str, value: &str, wanted: &str) -> ApiError {
         let key = self.key(name);
         match self.form.service {
-            Service::Elb | Service::Sts => ApiError::validation(format!(
+            Service::Elb | Service::Sts | Service::Iam => ApiError::validation(format!(
                 "Value '{value}' at '{}' is not a valid {wanted}",
                 lower_first(&key)
             )),
@@ -162,7 +162,7 @@ impl<'a> Params<'a> {
     /// `name.1`, `name.2`, … (ELB: `name.member.1`), each as a view; ordered by number.
     pub fn subs(&self, name: &str) -> Vec<Params<'a>> {
         let mut base = self.key(name);
-        if matches!(self.form.service, Service::Elb | Service::Sts) {
+        if matches!(self.form.service, Service::Elb | Service::Sts | Service::Iam) {
             base.push_str(".member");
         }
         let start = format!("{base}.");
@@ -210,7 +210,7 @@ impl<'a> Params<'a> {
         match self.form.map.keys().find(|k| !used.contains(*k)) {
             None => Ok(()),
             Some(k) => match self.form.service {
-                Service::Elb | Service::Sts => Err(ApiError::validation(format!(
+                Service::Elb | Service::Sts | Service::Iam => Err(ApiError::validation(format!(
                     "The parameter {k} is not known to this double"
                 ))),
                 _ => Err(ApiError::bad(

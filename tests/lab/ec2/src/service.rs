@@ -19,7 +19,7 @@ use crate::faults::Fault;
 use crate::log::{Call, summary};
 use crate::params::{Form, decode};
 use crate::state::State;
-use crate::{ec2, elb, quotas, sigv4, ssm, sts, xml};
+use crate::{ec2, elb, iam, quotas, sigv4, ssm, sts, xml};
 
 const LARGEST: usize = 1 << 20;
 
@@ -32,6 +32,9 @@ impl Cloud {
     fn service_of(&self, host: &str) -> Option<Service> {
         let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
         let region = &self.cfg.region;
+        if host == "iam.amazonaws.com" {
+            return Some(Service::Iam);
+        }
         [Service::Ec2, Service::Elb, Service::Sts, Service::Ssm, Service::Quotas]
             .into_iter()
             .find(|s| host == format!("{}.{region}.amazonaws.com", s.scope()))
@@ -190,7 +193,13 @@ impl Cloud {
             body: &asked.body,
         };
         let known = self.credentials();
-        let who = sigv4::verify(&signed, service.scope(), &self.cfg.region, &known, now, self.cfg.skew)
+        // There is one IAM for all regions, and it has its own.
+        let region = if service == Service::Iam {
+            "us-east-1"
+        } else {
+            &self.cfg.region
+        };
+        let who = sigv4::verify(&signed, service.scope(), region, &known, now, self.cfg.skew)
             .map_err(|refusal| refusal.error(service))?;
         let kind = form.map().get("InstanceType").map_or("", String::as_str);
         if let Some(error) = fault.and_then(|f| f.error(service, &self.cfg.zones[0], kind)) {
@@ -244,6 +253,7 @@ impl Cloud {
         self.act(ctx, dry, |ctx| match service {
             Service::Ec2 => ec2::call(ctx, action),
             Service::Elb => elb::call(ctx, action),
+            Service::Iam => iam::call(ctx, action),
             _ => sts::call(ctx, action),
         })
     }
@@ -290,7 +300,10 @@ fn wrap(service: Service, action: &str, body: &str, id: &str) -> String {
             "{}<{action}Response xmlns=\"{ns}\"><requestId>{id}</requestId>{body}</{action}Response>",
             xml::PROLOGUE
         ),
-        Service::Elb | Service::Sts => format!(
+        Service::Iam if body.is_empty() => format!(
+            "<{action}Response xmlns=\"{ns}\"><ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{action}Response>"
+        ),
+        Service::Elb | Service::Sts | Service::Iam => format!(
             "<{action}Response xmlns=\"{ns}\"><{action}Result>{body}</{action}Result><ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{action}Response>"
         ),
         Service::Ssm | Service::Quotas => body.to_owned(),
@@ -300,7 +313,7 @@ fn wrap(service: Service, action: &str, body: &str, id: &str) -> String {
 fn reply(service: Service, status: u16, body: String, id: &str) -> Response<Body> {
     let kind = match service {
         Service::Ec2 => "text/xml;charset=UTF-8",
-        Service::Elb | Service::Sts => "text/xml",
+        Service::Elb | Service::Sts | Service::Iam => "text/xml",
         Service::Ssm | Service::Quotas => "application/x-amz-json-1.1",
     };
     let mut r = plain(

@@ -283,7 +283,7 @@ impl Refusal {
                 Self::Incomplete(why) => ApiError::new(400, "IncompleteSignature", why),
                 Self::UnknownKey | Self::Early(_) | Self::Mismatch => ApiError::new(401, "AuthFailure", NOT_VALIDATED),
             },
-            Service::Elb | Service::Sts => match self {
+            Service::Elb | Service::Sts | Service::Iam => match self {
                 Self::Missing => ApiError::new(
                     403,
                     "MissingAuthenticationToken",

@@ -305,6 +305,8 @@ pub struct State {
     pub born: BTreeMap<String, Timestamp>,
     /// Temporary credentials of roles.
     pub sessions: Vec<crate::config::Credential>,
+    /// Access keys that are switched off.
+    pub inactive: BTreeSet<String>,
     /// The address most lately taken, so that a freed one is not given out at once.
     pub last_public: Option<Ipv4Addr>,
 }

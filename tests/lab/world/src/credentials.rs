@@ -34,6 +34,20 @@ pub struct Credentials {
     pub github_token: String,
     /// Token that edits the zone.
     pub cloudflare_token: String,
+    /// Token that may edit API tokens.
+    pub cloudflare_keys_token: String,
+    /// Token by which the old castle writes records.
+    pub old_cloudflare_token: String,
+    /// Its id (an identifier; the castle file holds it).
+    pub old_cloudflare_token_id: String,
+    /// Access key id at AWS of a user that may switch the old castle's access keys.
+    pub keys_access_key_id: String,
+    /// Its secret.
+    pub keys_secret_access_key: String,
+    /// Access key id of the old castle's own user (an identifier; the castle file holds it).
+    pub old_access_key_id: String,
+    /// Its secret.
+    pub old_secret_access_key: String,
     /// Token of the project at Hetzner Cloud.
     pub hcloud_token: String,
     /// Password of the restic repository.
@@ -63,6 +77,13 @@ impl Credentials {
             infisical_project_id: INFISICAL_PROJECT.to_owned(),
             github_token: format!("ghp_{}", derive("github token", ALNUM, 36)),
             cloudflare_token: derive("cloudflare token", ALNUM, 40),
+            cloudflare_keys_token: derive("cloudflare keys token", ALNUM, 40),
+            old_cloudflare_token: derive("old castle's cloudflare token", ALNUM, 40),
+            old_cloudflare_token_id: derive("old castle's token id", HEX, 32),
+            keys_access_key_id: format!("AKIA{}", derive("keys access key", UPPER32, 16)),
+            keys_secret_access_key: derive("keys secret key", ALNUM, 40),
+            old_access_key_id: format!("AKIA{}", derive("old castle's access key", UPPER32, 16)),
+            old_secret_access_key: derive("old castle's secret key", ALNUM, 40),
             hcloud_token: derive("hcloud token", ALNUM, 64),
             restic_password: derive("restic password", ALNUM, 32),
             database_password: derive("database password", ALNUM, 32),

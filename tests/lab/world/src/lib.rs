@@ -165,7 +165,7 @@ impl World {
         );
         unbound?;
         let knot = Arc::new(knot?);
-        let cloudflare = Arc::new(Cloudflare::new(credentials.cloudflare_token.clone(), knot));
+        let cloudflare = Arc::new(Cloudflare::new(&credentials, knot));
         let repositories = state.join("git");
         std::fs::create_dir_all(&repositories)?;
         let commit = if config.castle_repo_dir.is_dir() {

@@ -5,17 +5,18 @@ mod batch;
 mod knot;
 mod records;
 mod render;
+mod tokens;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tracing::error;
 
-use crate::credentials::CLOUDFLARE_ZONE;
+use crate::credentials::{CLOUDFLARE_ZONE, Credentials};
 use crate::http::{self as web, Body, Request};
 
 pub use knot::{Knot, NAME_SERVERS};
@@ -50,7 +51,7 @@ impl Refusal {
 
 /// The API with its one zone.
 pub struct Cloudflare {
-    token: String,
+    tokens: Mutex<tokens::Tokens>,
     // Held while the name server is being told: two changes never overlap, as in one database.
     records: Mutex<Vec<Record>>,
     knot: Option<Arc<Knot>>,
@@ -58,10 +59,10 @@ pub struct Cloudflare {
 }
 
 impl Cloudflare {
-    /// Accepts `token`; starts with the records of the castle that burnt down.
-    pub fn new(token: String, knot: Arc<Knot>) -> Self {
+    /// Knows the laboratory's tokens; starts with the records of the castle that burnt down.
+    pub fn new(keys: &Credentials, knot: Arc<Knot>) -> Self {
         Self {
-            token,
+            tokens: Mutex::new(tokens::Tokens::of(keys)),
             records: Mutex::new(records::old_castle()),
             knot: Some(knot),
             changes: AtomicUsize::new(0),
@@ -74,9 +75,9 @@ impl Cloudflare {
     }
 
     /// The same without a name server behind it: for tests of what talks to the API only.
-    pub fn without_servers(token: String) -> Self {
+    pub fn without_servers(keys: &Credentials) -> Self {
         Self {
-            token,
+            tokens: Mutex::new(tokens::Tokens::of(keys)),
             records: Mutex::new(records::old_castle()),
             knot: None,
             changes: AtomicUsize::new(0),
@@ -86,6 +87,11 @@ impl Cloudflare {
     /// The records as they are now.
     pub async fn records(&self) -> Vec<Record> {
         self.records.lock().await.clone()
+    }
+
+    /// Whether a token is switched on.
+    pub async fn accepts(&self, token: &str) -> bool {
+        self.tokens.lock().await.accepts(token)
     }
 
     /// Points the first record of a name elsewhere, as its owner would by hand. A name server behind the API is not told.
@@ -110,14 +116,19 @@ impl Cloudflare {
             return Err(no_route(&path));
         };
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        self.admit(request.headers(), parts.as_slice() == ["user", "tokens", "verify"])?;
+        let headers = request.headers().clone();
+        self.tokens.lock().await.admit(&headers, &parts)?;
         let method = request.method().clone();
         let query = web::query(&request);
         match (&method, parts.as_slice()) {
-            (&Method::GET, ["user", "tokens", "verify"]) => Ok(render::one(
-                StatusCode::OK,
-                json!({"id": "ed17574386854bf78a67040be0a770b0", "status": "active", "not_before": null, "expires_on": null}),
-            )),
+            (_, ["user", "tokens", id]) => {
+                let body = if method == Method::PUT {
+                    body(request).await?
+                } else {
+                    Value::Null
+                };
+                self.tokens.lock().await.answer(&method, id, &headers, &body)
+            }
             (&Method::GET, ["zones"]) => Ok(render::zones(&query)),
             (&Method::GET, ["zones", id]) => {
                 known_zone(id)?;
@@ -179,34 +190,6 @@ impl Cloudflare {
         *records = next;
         self.changes.fetch_add(1, Ordering::SeqCst);
         Ok(render::one(StatusCode::OK, result))
-    }
-
-    fn admit(&self, headers: &HeaderMap, verifying: bool) -> Result<(), Refusal> {
-        let Some(value) = headers.get("authorization").and_then(|value| value.to_str().ok()) else {
-            return Err(Refusal::invalid(
-                9106,
-                "Missing X-Auth-Key, X-Auth-Email or Authorization headers",
-            ));
-        };
-        let token = value.strip_prefix("Bearer ").unwrap_or_default();
-        if token.len() < 30
-            || !token
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-        {
-            return Err(Refusal {
-                chain: Some((6111, "Invalid format for Authorization header".to_owned())),
-                ..Refusal::invalid(6003, "Invalid request headers")
-            });
-        }
-        if token == self.token {
-            return Ok(());
-        }
-        Err(if verifying {
-            Refusal::new(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token")
-        } else {
-            Refusal::new(StatusCode::FORBIDDEN, 9109, "Invalid access token")
-        })
     }
 }
 
