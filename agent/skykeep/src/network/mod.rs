@@ -12,7 +12,7 @@ use skykeep_core::{Deadline, Explained, Progress};
 use skykeep_net::{Disguise, Need, signals, typed_addresses, typed_mac, wifi};
 use tokio::sync::watch;
 
-use crate::console::keys::{Chosen, Keys, choose};
+use crate::console::keys::{Choice, Chosen, Keys, choose};
 use crate::console::prompt::{self, Answer};
 use air::{Air, Outcome};
 use attempts::{State, Wishes};
@@ -116,17 +116,21 @@ impl Network {
             let wifi = wifi::may_come();
             let page = diagnosis.page();
             // The same failure once more is no news.
-            if shown.as_ref() != Some(&page) {
-                println!("\n{page}{}", page::ways(wifi));
-                shown = Some(page);
-            }
+            let whole = format!("\n{page}{}", page::ways(wifi));
+            let question = Some(whole.as_str()).filter(|_| shown.as_ref() != Some(&page));
+            shown = Some(page);
             let news = || match &*self.state.borrow() {
                 State::Up(..) => true,
                 State::Failed(_, diagnosis) => shown.as_ref() != Some(&diagnosis.page()),
                 State::Trying => false,
             };
             let left = self.patience.saturating_sub(last_key.elapsed());
-            let way = match choose(|key| page::way(key, wifi), left, news) {
+            let way = match choose(&Choice {
+                question,
+                meaning: &|key| page::way(key, wifi),
+                patience: left,
+                overtaken: &news,
+            }) {
                 Chosen::Overtaken => continue,
                 Chosen::Off | Chosen::Key(Wish::PowerOff) => return Ok(Next::Off),
                 Chosen::Key(Wish::Lock) => return Ok(Next::Lock),
