@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use skykeep_core::castle::Laptop;
 use skykeep_core::way::Way;
 use skykeep_core::{Deadline, Explained, Progress};
-use skykeep_net::{Disguise, Need, signals, typed_addresses, typed_mac, wifi};
+use skykeep_net::{Disguise, Need, signals, typed_addresses, typed_mac, typed_tag, wifi};
 use tokio::sync::watch;
 
 use crate::console::keys::{Choice, Chosen, Keys, choose};
@@ -53,6 +53,7 @@ impl Network {
         let disguise = (!laptop.keep_mac).then(Disguise::default);
         let (wishes, wanted) = watch::channel(Wishes {
             proxy: laptop.proxy.clone(),
+            vlan: laptop.vlan,
             ..Wishes::default()
         });
         let (tell, state) = watch::channel(State::default());
@@ -172,6 +173,15 @@ impl Network {
                 Answer::Line(line) if line.is_empty() => self.wish(|wishes| wishes.fixed = None),
                 Answer::Line(line) => match typed_addresses(line.expose_str().unwrap_or_default()) {
                     Ok(fixed) => self.wish(|wishes| wishes.fixed = Some(fixed)),
+                    Err(why) => println!("{why}"),
+                },
+            },
+            Wish::Tag => match prompt::shown_line_within("VLAN tag, 1 to 4094 (Enter: none): ", Some(self.patience))? {
+                Answer::TimeUp => return Ok(Next::Off),
+                Answer::End | Answer::Cancelled => {}
+                Answer::Line(line) if line.is_empty() => self.wish(|wishes| wishes.vlan = None),
+                Answer::Line(line) => match typed_tag(line.expose_str().unwrap_or_default()) {
+                    Ok(tag) => self.wish(|wishes| wishes.vlan = Some(tag)),
                     Err(why) => println!("{why}"),
                 },
             },
