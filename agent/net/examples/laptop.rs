@@ -3,7 +3,7 @@
 
 use skykeep_core::explain::chain;
 use skykeep_core::{Explain, Progress, http::Trust, progress::Event};
-use skykeep_net::{Disguise, Half, Link, Need, Options, reach, typed_addresses, up};
+use skykeep_net::{Disguise, Half, Link, Need, Options, reach, typed_addresses, typed_tag, up};
 use std::time::{Duration, SystemTime};
 
 type Failure = Box<dyn std::error::Error>;
@@ -24,6 +24,7 @@ fn wanted() -> Result<(Options, Need), Failure> {
             "cable" => options.cable = seconds()?,
             "address" => options.address = seconds()?,
             "fixed" => options.fixed = Some(typed_addresses(value)?),
+            "vlan" => options.vlan = Some(typed_tag(value)?),
             "proxy" => options.proxy = Some(value.parse()?),
             "disguise" => options.disguise = Some(Disguise::default()),
             "hosts" => need.hosts = value.split(',').map(str::to_owned).collect(),

@@ -11,6 +11,15 @@ pub(crate) struct Card {
     pub(crate) mac: [u8; 6],
     /// A signal: on the cable, or of an access point that let us in. Always false while the card is down.
     pub(crate) carrier: bool,
+    /// The real card beneath, by index and name, when this one stands for a VLAN's tag.
+    pub(crate) beneath: Option<(u32, String)>,
+}
+
+impl Card {
+    /// What the cable is in, by index and name.
+    pub(crate) fn real(&self) -> (u32, String) {
+        self.beneath.clone().unwrap_or_else(|| (self.index, self.name.clone()))
+    }
 }
 
 /// All wired cards under `root` (/sys/class/net), by name.
@@ -47,6 +56,7 @@ fn read(folder: &Path, wireless: bool) -> Option<Card> {
         mac: mac(&text("address").ok()?)?,
         // Reading it is an error while the card is down.
         carrier: text("carrier").is_ok_and(|value| value == "1"),
+        beneath: None,
     })
 }
 

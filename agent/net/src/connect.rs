@@ -184,7 +184,7 @@ async fn diagnose(options: &Options, link: &Link, need: &Need, failed: Failed) -
     };
     let facts = Facts {
         address: first.as_ref().map(shown),
-        card: Some(link.card.clone()),
+        card: Some(link.real().to_owned()),
         six: second.or(link.six).as_ref().map(shown),
         router,
         names: Some(names),

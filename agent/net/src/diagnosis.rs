@@ -17,7 +17,7 @@ pub struct Facts {
     pub links: Vec<(String, bool, bool)>,
     /// Our address, its prefix and card, as one text.
     pub address: Option<String>,
-    /// The card with that address.
+    /// The card with that address: the real one, where it is behind a VLAN's tag.
     pub card: Option<String>,
     /// The same for IPv6, when this network has it beside IPv4.
     pub six: Option<String>,

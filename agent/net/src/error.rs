@@ -161,7 +161,7 @@ impl Explain for NetError {
         match self {
             NetError::NoCard => "Plug in a USB network adapter or a phone that shares its connection over USB, or use another machine.".into(),
             NetError::NoCable { .. } => "Plug the cable in at both ends, or try another socket or cable.".into(),
-            NetError::NoAddress { .. } => "Use a socket behind an ordinary router, then start again.".into(),
+            NetError::NoAddress { .. } => "Use a socket behind an ordinary router. Where the network's owner names a VLAN tag, type it.".into(),
             NetError::NoRoute { .. } => "Use a network that leads to the Internet, then start again.".into(),
             NetError::Kernel { .. } => {
                 "Try another network card or machine; if it stays, report it with this text.".into()

@@ -6,6 +6,7 @@ use crate::error::NetError;
 use crate::kernel::{self, Kernel};
 use crate::six::{self, Six};
 use crate::up::{Options, candidates};
+use crate::vlan;
 use skykeep_core::{Deadline, Progress};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,11 +67,18 @@ pub(crate) async fn find(kernel: &Kernel, options: &Options, progress: &Progress
                     *switched_on.entry(card.index).or_insert(wanted)
                 }
             };
-            if card.carrier && wanted.settled(card) && !search.asked.contains(&card.name) {
-                search.asked.push(card.name.clone());
+            let name = options
+                .tag()
+                .map_or_else(|| card.name.clone(), |tag| vlan::name(card, tag));
+            if card.carrier && wanted.settled(card) && !search.asked.contains(&name) {
+                search.asked.push(name);
+                let card = match options.tag() {
+                    Some(tag) => vlan::on(kernel, card, tag).await?,
+                    None => card.clone(),
+                };
                 if options.fixed.is_some() {
                     return Ok(Found {
-                        card: card.clone(),
+                        card,
                         four: None,
                         six: None,
                     });
@@ -118,13 +126,19 @@ async fn switch_on(kernel: &Kernel, card: &Card, options: &Options, progress: &P
         }
     }
     kernel::prepare(&card.name);
+    kernel.remove_tagged(card.index).await?;
+    kernel::six_without_tag(&card.name, options.tag().is_none());
+    if options.tag().is_some() {
+        kernel.clear(card.index).await?;
+    }
     kernel.link_up(card.index, &card.name).await?;
-    progress.note(format!("network card {}", card.name));
+    let tag = options.tag().map_or_else(String::new, |tag| format!(", VLAN {tag}"));
+    progress.note(format!("network card {}{tag}", card.name));
     Ok(Wanted(wanted, Deadline::after(Duration::from_secs(3))))
 }
 
 impl Search<'_> {
-    fn ask(&mut self, card: &Card) {
+    fn ask(&mut self, card: Card) {
         self.progress
             .note(format!("signal at {}, asking for an address", card.name));
         self.open += 1;
@@ -136,7 +150,7 @@ impl Search<'_> {
             };
             (own, Met::Four(result))
         });
-        let own = card.clone();
+        let own = card;
         self.asking.spawn(async move {
             match six::find(&own).await {
                 Ok(six) => (own, Met::Six(six)),

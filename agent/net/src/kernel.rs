@@ -1,12 +1,13 @@
-//! What we ask of the kernel over netlink: links up, an address, the default route.
+//! What we ask of the kernel over netlink: links up, tags, an address, the default route.
 
 use crate::card::Card;
 use crate::error::NetError;
 use futures::TryStreamExt;
 use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric};
-use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkUnspec, LinkVlan, RouteMessageBuilder};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -67,6 +68,34 @@ impl Kernel {
                 .execute()
                 .await
                 .map_err(refused(asked))?;
+        }
+        Ok(())
+    }
+
+    /// A card on top of a real one, behind this tag. Gives its index.
+    pub(crate) async fn add_tagged(&self, real: &Card, name: &str, tag: u16) -> Result<u32, NetError> {
+        let asked = || refused(format!("put the VLAN tag {tag} on {}", real.name));
+        let new = LinkVlan::new(name, real.index, tag).build();
+        self.handle.link().add(new).execute().await.map_err(asked())?;
+        let mut found = self.handle.link().get().match_name(name.to_owned()).execute();
+        let link = found.try_next().await.map_err(asked())?;
+        link.map(|link| link.header.index)
+            .ok_or_else(|| said(format!("show {name}"), "it is not there"))
+    }
+
+    /// Takes away what [`Kernel::add_tagged`] made on this card, in an earlier try.
+    pub(crate) async fn remove_tagged(&self, real: u32) -> Result<(), NetError> {
+        let asked = || refused("take a VLAN tag off a card");
+        let vlan = |attribute: &LinkAttribute| match attribute {
+            LinkAttribute::LinkInfo(infos) => infos.contains(&LinkInfo::Kind(InfoKind::Vlan)),
+            _ => false,
+        };
+        let mut found = self.handle.link().get().execute();
+        while let Some(link) = found.try_next().await.map_err(asked())? {
+            if link.attributes.iter().any(vlan) && link.attributes.contains(&LinkAttribute::Link(real)) {
+                let index = link.header.index;
+                self.handle.link().del(index).execute().await.map_err(asked())?;
+            }
         }
         Ok(())
     }
@@ -147,6 +176,14 @@ pub(crate) fn prepare(card: &str) {
     for (knob, value) in knobs {
         let _ = std::fs::write(format!("/proc/sys/net/{knob}"), value);
     }
+}
+
+/// Whether a card speaks IPv6 itself. One that only carries a tag must not: the router of the network without the tag would lead out of it.
+pub(crate) fn six_without_tag(card: &str, on: bool) {
+    let _ = std::fs::write(
+        format!("/proc/sys/net/ipv6/conf/{card}/disable_ipv6"),
+        if on { "0" } else { "1" },
+    );
 }
 
 impl Drop for Kernel {

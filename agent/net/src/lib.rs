@@ -19,6 +19,7 @@ mod portal;
 mod resolv;
 mod six;
 mod up;
+mod vlan;
 pub mod wifi;
 
 pub use card::typed_mac;
@@ -30,3 +31,4 @@ pub use fixed::{Fixed, typed_addresses};
 pub use names::Names;
 pub use portal::Verdict;
 pub use up::{Half, Link, Options, signals, up};
+pub use vlan::typed_tag;

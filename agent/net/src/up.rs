@@ -41,6 +41,8 @@ pub struct Options {
     pub disguise: Option<Disguise>,
     /// Addresses that a person typed, for a network that gives none.
     pub fixed: Option<Fixed>,
+    /// The tag of a VLAN that cables lead to.
+    pub vlan: Option<u16>,
     /// A proxy, for a network on which the castle's hosts do not answer straight.
     pub proxy: Option<Proxy>,
 }
@@ -50,6 +52,11 @@ impl Options {
     pub(crate) fn chosen_mac(&self, card: &Card) -> Option<[u8; 6]> {
         let chosen = self.mac.as_ref().filter(|(name, _)| *name == card.name);
         chosen.map(|(_, mac)| *mac)
+    }
+
+    /// The tag for this try: a Wi-Fi network has none.
+    pub(crate) fn tag(&self) -> Option<u16> {
+        self.vlan.filter(|_| self.only.is_none())
     }
 
     /// The address that hides this card's own, when it has a maker's. A Wi-Fi card was given one when it was switched on.
@@ -73,6 +80,7 @@ impl Default for Options {
             mac: None,
             disguise: None,
             fixed: None,
+            vlan: None,
             proxy: None,
         }
     }
@@ -102,7 +110,7 @@ impl From<Standing> for Half {
 /// A network that works. Lease and name servers are kept up to date as long as this lives.
 #[derive(Debug)]
 pub struct Link {
-    /// The card's name.
+    /// The card's name; behind a VLAN's tag it ends in that, as `eth0.30`.
     pub card: String,
     /// IPv4, when this network has it.
     pub four: Option<Half>,
@@ -115,6 +123,8 @@ pub struct Link {
     /// How connections leave this network.
     pub way: Way,
     cards: PathBuf,
+    /// What the cable is in, by index and name.
+    real: (u32, String),
     keepers: Vec<JoinHandle<()>>,
 }
 
@@ -134,18 +144,24 @@ impl Link {
         let mut since = Deadline::after(SIGNAL);
         while !since.passed() {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            let signal = |card: &Card| card.name == self.card && card.carrier;
+            let signal = |card: &Card| card.name == self.real.1 && card.carrier;
             let mut all = card::wired(&self.cards).into_iter().chain(card::wireless(&self.cards));
             if all.any(|card| signal(&card)) {
                 since = Deadline::after(SIGNAL);
             }
         }
         // A Wi-Fi card is left to the program that drives it: that goes on looking for its network.
+        let (index, name) = &self.real;
         let mut all = card::wired(&self.cards).into_iter();
-        if let (Some(card), Ok(kernel)) = (all.find(|card| card.name == self.card), Kernel::connect()) {
+        if let (true, Ok(kernel)) = (all.any(|card| card.index == *index), Kernel::connect()) {
             // A card that is gone needs no switching off.
-            let _ = kernel.link_down(card.index, &card.name).await;
+            let _ = kernel.link_down(*index, name).await;
         }
+    }
+
+    /// The name of the card that the cable is in.
+    pub(crate) fn real(&self) -> &str {
+        &self.real.1
     }
 }
 
@@ -169,7 +185,7 @@ pub async fn up(options: &Options, progress: &Progress) -> Result<Link, NetError
     let portal = lease.as_ref().and_then(|lease| lease.portal.clone());
     let portal = portal.or_else(|| six.as_ref().and_then(|six| six.portal.clone()));
     let nat64 = six.as_ref().and_then(|six| six.nat64);
-    let name = card.name.clone();
+    let (name, real) = (card.name.clone(), card.real());
     let holder = Holder {
         card: card.clone(),
         kernel,
@@ -202,6 +218,7 @@ pub async fn up(options: &Options, progress: &Progress) -> Result<Link, NetError
             ..Way::default()
         },
         cards: options.cards.clone(),
+        real,
         keepers,
     })
 }

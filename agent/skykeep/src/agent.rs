@@ -54,6 +54,9 @@ pub async fn run() -> Result<ExitCode, Trouble> {
     if let Err(e) = keyboard::set(owner.castle.laptop.keyboard) {
         println!("The keyboard's layout can't be set: {e}");
     }
+    if owner.castle.laptop.vlan.is_some() {
+        init::load_tagging();
+    }
     // The network comes up while the passphrase is being typed.
     let mut network = Network::begin(
         need(&owner),

@@ -77,6 +77,7 @@ pub fn config(
     match kind {
         Kind::Stick => {}
         Kind::FatStick => config.stick = Some(media.fat.clone()),
+        Kind::FileOnStick => config.stick = Some(media.file_on_stick(&work)?),
         Kind::Cd => config.medium = Medium::Cd,
         Kind::Pxe => {
             let file = if bios { "boot.ipxe" } else { "shimx64.efi" };

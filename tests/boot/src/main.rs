@@ -112,18 +112,23 @@ fn main() -> Result<()> {
     if arguments.full.is_some() {
         let certificates = work.path().join("certificates");
         outside::certificates(&certificates)?;
-        std::fs::copy(certificates.join("ca.pem"), files.join("ca.pem"))?;
-        let with_ca = media::owners_part(&arguments.tree, &files, work.path())?;
-        let media = Media::make(
-            &arguments.tree,
-            &arguments.build,
-            &with_ca,
-            None,
-            &work.path().join("ways"),
-        )?;
+        let switch = arguments.tree.join("tests/boot/switch");
         for way in WAYS.iter().filter(|way| way.name().contains(&arguments.only)) {
             let folder = work.path().join(way.name().replace(' ', "-"));
-            let answer = patiently(|| way.run(&media, &arguments.virt_fw_vars, &certificates, folder.clone()));
+            let files = media::owners_files(&arguments.tree, &folder)?;
+            std::fs::copy(certificates.join("ca.pem"), files.join("ca.pem"))?;
+            way.prepare(&files, &arguments.skykeep)?;
+            let part = media::owners_part(&arguments.tree, &files, &folder)?;
+            let media = Media::make(&arguments.tree, &arguments.build, &part, None, &folder.join("media"))?;
+            let answer = patiently(|| {
+                way.run(
+                    &media,
+                    &arguments.virt_fw_vars,
+                    &switch,
+                    &certificates,
+                    folder.join("laptop"),
+                )
+            });
             match &answer {
                 Ok(said) => println!("{:48} {said}", way.name()),
                 Err(e) => println!("{:48} FAILED: {e:#}", way.name()),

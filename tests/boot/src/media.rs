@@ -21,9 +21,11 @@ pub enum Kind {
     Pxe,
     /// HTTP: the firmware's own HTTP boot (UEFI), or iPXE (BIOS).
     Http,
+    /// The ISO as a file on a FAT stick, whose own GRUB looks into it.
+    FileOnStick,
 }
 
-/// All of them, in the order of the table.
+/// The rows of the table, in its order.
 pub const KINDS: [Kind; 5] = [Kind::Stick, Kind::FatStick, Kind::Cd, Kind::Pxe, Kind::Http];
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             Kind::Cd => "CD (the same ISO file)",
             Kind::Pxe => "network, TFTP (PXE)",
             Kind::Http => "network, HTTP",
+            Kind::FileOnStick => "the ISO as a file on a stick",
         }
     }
 }
@@ -94,8 +97,23 @@ impl Media {
                 ensure!(!media.codes.contains("none"), "{said}");
             }
         }
-        fat_stick(&media.iso, &media.fat, work)?;
+        fat_stick(&unpacked(&media.iso, work)?, &media.fat, work)?;
         Ok(media)
+    }
+
+    /// Makes a stick with a signed GRUB of its own, which opens the ISO lying beside it: nothing of the ISO was written to where loaders look.
+    pub fn file_on_stick(&self, work: &Path) -> Result<PathBuf> {
+        const MENU: &str = "loopback iso /images/skykeep.iso\nset root=iso\nconfigfile (iso)/EFI/debian/grub.cfg\n";
+        let tree = unpacked(&self.iso, work)?;
+        for folder in ["skykeep", "boot"] {
+            fs::remove_dir_all(tree.join(folder))?;
+        }
+        fs::write(tree.join("EFI/debian/grub.cfg"), MENU)?;
+        fs::create_dir(tree.join("images"))?;
+        fs::copy(&self.iso, tree.join("images/skykeep.iso"))?;
+        let out = work.join("file-on-stick.img");
+        fat_stick(&tree, &out, work)?;
+        Ok(out)
     }
 }
 
@@ -140,22 +158,28 @@ pub fn hostile_part(work: &Path) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// What a person does with a stick as it is sold: one FAT32 partition, the files of the ISO dragged onto it.
-fn fat_stick(iso: &Path, out: &Path, work: &Path) -> Result<()> {
-    const SECTORS: u32 = 256 * 1024 * 1024 / 512;
-    const START: u32 = 2048;
+/// The files of the ISO.
+fn unpacked(iso: &Path, work: &Path) -> Result<PathBuf> {
     let tree = work.join("iso-files");
     run(Command::new("xorriso")
         .args(["-osirrox", "on", "-indev"])
         .arg(iso)
         .args(["-extract", "/"])
         .arg(&tree))?;
+    run(Command::new("chmod").args(["-R", "u+w"]).arg(&tree))?;
+    Ok(tree)
+}
+
+/// What a person does with a stick as it is sold: one FAT32 partition, the files of a folder dragged onto it. The folder is gone afterwards.
+fn fat_stick(tree: &Path, out: &Path, work: &Path) -> Result<()> {
+    const SECTORS: u32 = 256 * 1024 * 1024 / 512;
+    const START: u32 = 2048;
     let part = work.join("fat.part");
     File::create(&part)?.set_len(u64::from(SECTORS - START) * 512)?;
     run(Command::new("mkfs.vfat").args(["-F", "32"]).arg(&part))?;
     let mut copy = Command::new("mcopy");
     copy.args(["-s", "-m", "-i"]).arg(&part);
-    for entry in fs::read_dir(&tree)? {
+    for entry in fs::read_dir(tree)? {
         copy.arg(entry?.path());
     }
     run(copy.arg("::/"))?;
@@ -170,7 +194,6 @@ fn fat_stick(iso: &Path, out: &Path, work: &Path) -> Result<()> {
     disk.write_all(&mbr)?;
     disk.seek(SeekFrom::Start(u64::from(START) * 512))?;
     std::io::copy(&mut File::open(&part)?, &mut disk)?;
-    run(Command::new("chmod").args(["-R", "u+w"]).arg(&tree))?;
-    fs::remove_dir_all(&tree)?;
+    fs::remove_dir_all(tree)?;
     fs::remove_file(&part).context("the partition's file")
 }

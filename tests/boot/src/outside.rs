@@ -18,6 +18,9 @@ pub enum Gives {
     SixAlone,
 }
 
+/// The VLAN of [`Outside::tagged_cable`].
+pub const TAG: u16 = 30;
+
 /// All of it is gone when this is dropped.
 pub struct Outside {
     netns: String,
@@ -152,6 +155,24 @@ impl Outside {
     /// A laptop's cable to it.
     pub fn cable(&self) -> Network {
         Network::tap(&self.netns, "br0", "sk-boot0")
+    }
+
+    /// The same network behind a tag, and nothing without one: words for QEMU in place of a cable. `switch` is tests/boot/switch.
+    pub fn tagged_cable(&mut self, switch: &Path, work: &Path) -> Result<Vec<String>> {
+        self.ip("tuntap add dev tagged0 mode tap")?;
+        self.ip("link set tagged0 master br0 up")?;
+        let at = |name: &str| work.join(name).display().to_string();
+        let (own, laptop, tag) = (at("switch.sock"), at("laptop.sock"), TAG.to_string());
+        let switch = switch.display().to_string();
+        self.serve("switch", work, &["python3", &switch, "tagged0", &tag, &own, &laptop])?;
+        Ok([
+            "-netdev",
+            &format!("dgram,id=port0,local.type=unix,local.path={laptop},remote.type=unix,remote.path={own}"),
+            "-device",
+            "virtio-net-pci,netdev=port0,romfile=",
+        ]
+        .map(str::to_owned)
+        .to_vec())
     }
 
     fn ip(&self, words: &str) -> Result<()> {

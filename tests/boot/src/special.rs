@@ -1,6 +1,6 @@
 //! What the matrix of media and firmwares does not ask: an owner's part that is hostile, the menu's letters, too little memory.
 
-use crate::cell::{self, PROMPT};
+use crate::cell::{self, Flavour, PROMPT};
 use crate::http::Server;
 use crate::media::{Kind, Media};
 use anyhow::{Context, Result, bail, ensure};
@@ -17,10 +17,12 @@ pub enum Special {
     /// The hostile part on this medium: the image's own files must win.
     Hostile(Kind, Firmware),
     /// A machine with this many MiB works.
-    Memory(u32),
+    Memory(Flavour, u32),
     /// The first machine, in steps of 16 MiB below this, that does not work says so in words. Below some size not even our own program fits: then the
     /// kernel stops with its own words and restarts; that is not asked here.
     TooLittleMemory(u32),
+    /// The ISO lies as a file on a stick whose own GRUB looks into it, as sticks with many systems do.
+    FileOnStick(Firmware),
     /// The letter for power off, in the boot menu.
     PowerOff,
     /// The sealed flavour's kernel, asked by the menu's check, has nothing that could see a disk.
@@ -32,15 +34,25 @@ pub enum Special {
 }
 
 /// Those of the sealed flavour.
-pub const SEALED: [Special; 2] = [Special::NoBlockLayer, Special::Unsigned];
+pub const SEALED: [Special; 5] = [
+    Special::NoBlockLayer,
+    Special::Unsigned,
+    Special::Memory(Flavour::Sealed, 256),
+    Special::Memory(Flavour::Sealed, 2048),
+    Special::Memory(Flavour::Sealed, 4096),
+];
 
 /// All others.
-pub const ALL: [Special; 8] = [
+pub const ALL: [Special; 12] = [
     Special::Hostile(Kind::Stick, Firmware::SecureBoot),
     Special::Hostile(Kind::Cd, Firmware::Bios),
     Special::Hostile(Kind::Pxe, Firmware::SecureBoot),
     Special::Hostile(Kind::Pxe, Firmware::Bios),
-    Special::Memory(512),
+    Special::Memory(Flavour::Laptop, 512),
+    Special::Memory(Flavour::Laptop, 2048),
+    Special::Memory(Flavour::Laptop, 4096),
+    Special::FileOnStick(Firmware::SecureBoot),
+    Special::FileOnStick(Firmware::Uefi),
     Special::TooLittleMemory(320),
     Special::PowerOff,
     Special::Control,
@@ -51,7 +63,11 @@ impl Special {
     pub fn name(self) -> String {
         match self {
             Special::Hostile(kind, firmware) => format!("hostile owner's part, {kind:?} {firmware:?}"),
-            Special::Memory(mib) => format!("{mib} MiB of memory, stick with Secure Boot"),
+            Special::Memory(Flavour::Laptop, mib) => format!("{mib} MiB of memory, stick with Secure Boot"),
+            Special::Memory(Flavour::Sealed, mib) => format!("sealed: {mib} MiB of memory, stick"),
+            Special::FileOnStick(firmware) => {
+                format!("the ISO as a file, read by another GRUB's loopback, {firmware:?}")
+            }
             Special::TooLittleMemory(_) => "too little memory, stick with Secure Boot".into(),
             Special::Control => "control: disks that are touched".into(),
             Special::PowerOff => "power off by a letter in the menu".into(),
@@ -78,8 +94,18 @@ impl Special {
                 (laptop, _server) = start(hostile, kind, firmware, 1024)?;
                 seen = hostile_is_data(&mut laptop, (kind, firmware) != (Kind::Pxe, Firmware::Bios))?;
             }
-            Special::Memory(mib) => {
-                (laptop, _server) = start(media, Kind::Stick, Firmware::SecureBoot, mib)?;
+            Special::Memory(flavour, mib) => {
+                let firmware = match flavour {
+                    Flavour::Laptop => Firmware::SecureBoot,
+                    Flavour::Sealed => Firmware::Uefi,
+                };
+                (laptop, _server) = start(media, Kind::Stick, firmware, mib)?;
+                laptop.wait_for(PROMPT, LIMIT)?;
+                seen = format!("prompt after {:.1} s", laptop.elapsed().as_secs_f64());
+            }
+            Special::FileOnStick(firmware) => {
+                (laptop, _server) = start(media, Kind::FileOnStick, firmware, 1024)?;
+                laptop.wait_for(&media.codes, LIMIT)?;
                 laptop.wait_for(PROMPT, LIMIT)?;
                 seen = format!("prompt after {:.1} s", laptop.elapsed().as_secs_f64());
             }

@@ -37,6 +37,13 @@ pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
         format!("{} is outside 1 to 240", castle.laptop.idle_minutes),
         "Use the minutes that the passphrase prompt may stand unanswered; 15 without this field.",
     )?;
+    let tag = castle.laptop.vlan.unwrap_or(1);
+    ensure(
+        (1..=4094).contains(&tag),
+        "laptop.vlan",
+        format!("{tag} is outside 1 to 4094"),
+        "Use the VLAN's number, as the network's owner says it, or leave the field out for sockets without a tag.",
+    )?;
     let country = castle.laptop.wifi_country.as_deref().unwrap_or("IT");
     ensure(
         country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase()),

@@ -18,6 +18,9 @@ pub struct Laptop {
     pub wifi_country: Option<String>,
     /// A proxy (`http://host:port`), for networks on which nothing else leads out. It is tried when the castle's hosts do not answer straight.
     pub proxy: Option<Proxy>,
+    /// The tag of the VLAN (IEEE 802.1Q, 1 to 4094) that cables lead to, for a server room whose sockets give nothing without one. It holds for every cable, not
+    /// for Wi-Fi; where the network fails, another one or none can be typed.
+    pub vlan: Option<u16>,
     /// Network cards keep the hardware addresses that their makers gave them. Without it each run has random ones.
     pub keep_mac: bool,
     /// The layout of the keyboard when the passphrase is asked for; Ctrl-L there takes the next one.
@@ -50,6 +53,7 @@ impl Default for Laptop {
             wipe_when_stick_is_removed: false,
             wifi_country: None,
             proxy: None,
+            vlan: None,
             keep_mac: false,
             keyboard: Keyboard::Us,
         }

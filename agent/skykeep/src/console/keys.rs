@@ -1,17 +1,18 @@
 //! The keys that count while the agent works: pages of the screen, and abort.
 
 use std::io::{self, stdin};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::hold;
 use super::rail::{Page, View};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
+use nix::sys::termios::{FlushArg, LocalFlags, SetArg, SpecialCharacterIndices, tcflush, tcgetattr, tcsetattr};
 
 /// What the last keys mean together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,7 +63,8 @@ impl Keys {
 
 impl Drop for Questions<'_> {
     fn drop(&mut self) {
-        single_keys();
+        single_keys(stdin().as_fd());
+        forget_typed(stdin().as_fd());
         self.wanted.store(false, Ordering::SeqCst);
     }
 }
@@ -75,13 +77,14 @@ pub fn listen(view: watch::Sender<View>, abort: impl FnOnce() + Send + 'static) 
     };
     let (keyboard, wanted) = (keys.keyboard.clone(), keys.wanted.clone());
     let work = move || {
-        single_keys();
+        single_keys(stdin().as_fd());
+        forget_typed(stdin().as_fd());
         let mut wish = Wish::default();
         let next = || {
             loop {
                 if !wanted.load(Ordering::SeqCst) {
                     let _held = keyboard.lock().unwrap_or_else(PoisonError::into_inner);
-                    match key_within(PAUSE) {
+                    match key_within(stdin().as_fd(), PAUSE) {
                         Ok(None) => {}
                         other => return other.ok().flatten(),
                     }
@@ -119,16 +122,15 @@ const ABORT: &str = "\nAbort, wipe and power off? What stands in the cloud is ke
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// One key, when one comes within `limit`. An error when the console is gone.
-fn key_within(limit: Duration) -> io::Result<Option<u8>> {
-    let stdin = stdin();
+fn key_within(input: BorrowedFd<'_>, limit: Duration) -> io::Result<Option<u8>> {
     let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO);
-    match poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], timeout) {
+    match poll(&mut [PollFd::new(input, PollFlags::POLLIN)], timeout) {
         Ok(0) | Err(Errno::EINTR) => return Ok(None),
         Ok(_) => {}
         Err(e) => return Err(e.into()),
     }
     let mut key = [0; 1];
-    match nix::unistd::read(stdin.as_fd(), &mut key)? {
+    match nix::unistd::read(input, &mut key)? {
         1 => Ok(key.first().copied()),
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
@@ -145,17 +147,44 @@ pub enum Chosen<T> {
     Off,
 }
 
-/// Waits for a key that means something. `overtaken` is asked ten times in a second and ends the question when it is no longer needed. `q` and then `y`
-/// work here as everywhere.
-pub fn choose<T>(meaning: impl Fn(u8) -> Option<T>, patience: Duration, overtaken: impl Fn() -> bool) -> Chosen<T> {
-    single_keys();
+/// A question that one key answers.
+pub struct Choice<'a, T> {
+    /// The question. A key typed before it is no answer to it; None when it stands there already.
+    pub question: Option<&'a str>,
+    /// What the keys mean.
+    pub meaning: &'a dyn Fn(u8) -> Option<T>,
+    /// How long it stands.
+    pub patience: Duration,
+    /// Asked ten times in a second: true ends the question, because it is no longer needed.
+    pub overtaken: &'a dyn Fn() -> bool,
+}
+
+/// Waits for a key that means something. `q` and then `y` work here as everywhere. What goes on in the background is not told meanwhile.
+pub fn choose<T>(choice: &Choice<'_, T>) -> Chosen<T> {
+    choose_at(stdin().as_fd(), choice, |text| println!("{text}"))
+}
+
+fn choose_at<T>(input: BorrowedFd<'_>, choice: &Choice<'_, T>, show: impl Fn(&str)) -> Chosen<T> {
+    let Choice {
+        question,
+        meaning,
+        patience,
+        overtaken,
+    } = *choice;
+    // All of it before the question stands there: who answers in that very moment loses no key.
+    single_keys(input);
+    let _quiet = hold::question();
+    if let Some(question) = question {
+        forget_typed(input);
+        show(question);
+    }
     let mut deadline = Instant::now() + patience;
     let mut wish = Wish::default();
     while Instant::now() < deadline {
         if overtaken() {
             return Chosen::Overtaken;
         }
-        let key = match key_within(PAUSE) {
+        let key = match key_within(input, PAUSE) {
             Ok(Some(key)) => key,
             Ok(None) => continue,
             Err(_) => break,
@@ -165,8 +194,8 @@ pub fn choose<T>(meaning: impl Fn(u8) -> Option<T>, patience: Duration, overtake
         wish = after(wish, key);
         match (before, wish) {
             (_, Wish::Abort) => return Chosen::Off,
-            (Wish::Work, Wish::Asked) => println!("{ABORT}"),
-            (Wish::Asked, Wish::Work) => println!("Going on."),
+            (Wish::Work, Wish::Asked) => show(ABORT),
+            (Wish::Asked, Wish::Work) => show("Going on."),
             (Wish::Work, Wish::Work) => {
                 if let Some(chosen) = meaning(key.to_ascii_lowercase()) {
                     return Chosen::Key(chosen);
@@ -179,18 +208,21 @@ pub fn choose<T>(meaning: impl Fn(u8) -> Option<T>, patience: Duration, overtake
 }
 
 /// Each key counts at once and is not shown: in the middle of the work somebody may still be typing a passphrase.
-fn single_keys() {
-    let input = stdin();
-    if let Ok(mut terminal) = tcgetattr(&input) {
+fn single_keys(input: BorrowedFd<'_>) {
+    if let Ok(mut terminal) = tcgetattr(input) {
         terminal.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
         for (index, value) in [(SpecialCharacterIndices::VMIN, 1), (SpecialCharacterIndices::VTIME, 0)] {
             if let Some(slot) = terminal.control_chars.get_mut(index as usize) {
                 *slot = value;
             }
         }
-        // Also throws away what was typed before.
-        let _ = tcsetattr(&input, SetArg::TCSAFLUSH, &terminal);
+        let _ = tcsetattr(input, SetArg::TCSANOW, &terminal);
     }
+}
+
+fn forget_typed(input: BorrowedFd<'_>) {
+    // Input that is no terminal keeps what it has.
+    let _ = tcflush(input, FlushArg::TCIFLUSH);
 }
 
 #[cfg(test)]
@@ -206,6 +238,30 @@ mod tests {
         assert_eq!(typed("qy"), Wish::Abort);
         assert_eq!(typed("QY"), Wish::Abort);
         assert_eq!(typed("q"), Wish::Asked);
+    }
+
+    /// What comes of a choice on a real terminal when a person types `before` ahead of the question and `at` in the moment it appears.
+    fn chosen(before: &str, at: &str, stands: bool) -> Chosen<char> {
+        let pty = nix::pty::openpty(None, None).expect("a terminal");
+        let typed = |keys: &str| {
+            nix::unistd::write(&pty.master, keys.as_bytes()).expect("typing");
+        };
+        typed(before);
+        let choice = Choice {
+            question: Some("Which one?").filter(|_| !stands),
+            meaning: &|key| key.is_ascii_lowercase().then_some(char::from(key)),
+            patience: Duration::from_secs(2),
+            overtaken: &|| false,
+        };
+        choose_at(pty.slave.as_fd(), &choice, |_| typed(at))
+    }
+
+    #[test]
+    fn a_key_in_the_very_moment_of_the_question_counts_and_one_before_it_does_not() {
+        assert_eq!(chosen("", "w", false), Chosen::Key('w'));
+        assert_eq!(chosen("impatient\n", "w", false), Chosen::Key('w'));
+        // The same page once more: what was typed on it counts.
+        assert_eq!(chosen("w\n", "", true), Chosen::Key('w'));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Progress as plain lines, for a serial line, a log file and small screens.
 
-use std::{collections::BTreeMap, io::Write, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use skykeep_core::Event;
 use tokio::{sync::broadcast, time::Instant};
+
+use super::hold;
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -26,8 +28,7 @@ pub async fn print(mut events: broadcast::Receiver<Event>, output: Output) {
                     Output::Text => text.line(&event, begin.elapsed()),
                 };
                 if let Some(line) = line {
-                    // A console that is gone must not stop the rebirth.
-                    let _ = writeln!(std::io::stdout().lock(), "{line}");
+                    hold::line(line);
                 }
             }
             Err(broadcast::error::RecvError::Lagged(_)) => {}

@@ -14,7 +14,7 @@ use nix::{
 use skykeep_core::{Explained, Secret};
 use zeroize::Zeroize;
 
-use super::keyboard;
+use super::{hold, keyboard};
 
 /// Longest passphrase that is read, bytes.
 const LONGEST: usize = 4096;
@@ -80,8 +80,9 @@ pub fn hidden_line_within(question: &str, patience: Option<Duration>) -> Result<
     line_within(question, patience, Manner::Hidden).map(answer_of)
 }
 
-/// As [`hidden_line_within`], but what is typed is seen: for what is no secret.
+/// As [`hidden_line_within`], but what is typed is seen: for what is no secret. What goes on in the background is not told meanwhile.
 pub fn shown_line_within(question: &str, patience: Option<Duration>) -> Result<Answer, Explained> {
+    let _quiet = hold::question();
     line_within(question, patience, Manner::Seen).map(answer_of)
 }
 

@@ -36,29 +36,23 @@ fn choice(key: u8) -> Option<Choice> {
 
 /// Waits for a letter that means something; at the deadline, and when a button says so, the machine powers off.
 pub fn restart_or_power_off(events: &Events) -> Choice {
-    say(&format!(
+    let question = format!(
         "\n[r] start again   [p] power off   (powers off by itself in {} minutes)",
         PATIENCE.as_secs() / 60
-    ));
-    wait_for(events, PATIENCE, choice).unwrap_or(Choice::PowerOff)
+    );
+    wait_for(events, &question, PATIENCE, choice).unwrap_or(Choice::PowerOff)
 }
 
 /// Waits until the person has read it.
 pub fn power_off_only(events: &Events) {
-    say(&format!(
-        "\n[p] power off   (by itself in {} minutes)",
-        PATIENCE.as_secs() / 60
-    ));
-    wait_for(events, PATIENCE, power_off);
+    let question = format!("\n[p] power off   (by itself in {} minutes)", PATIENCE.as_secs() / 60);
+    wait_for(events, &question, PATIENCE, power_off);
 }
 
 /// As [`power_off_only`], for a machine that holds nothing any more.
 pub fn time_to_read(events: &Events) {
-    say(&format!(
-        "\n[p] power off   (by itself in {} seconds)",
-        READING.as_secs()
-    ));
-    wait_for(events, READING, power_off);
+    let question = format!("\n[p] power off   (by itself in {} seconds)", READING.as_secs());
+    wait_for(events, &question, READING, power_off);
 }
 
 fn power_off(key: u8) -> Option<Choice> {
@@ -66,8 +60,15 @@ fn power_off(key: u8) -> Option<Choice> {
 }
 
 /// None when time is up or a button was pressed.
-fn wait_for(events: &Events, patience: Duration, meaning: impl Fn(u8) -> Option<Choice>) -> Option<Choice> {
+fn wait_for(
+    events: &Events,
+    question: &str,
+    patience: Duration,
+    meaning: impl Fn(u8) -> Option<Choice>,
+) -> Option<Choice> {
+    // Before the question stands there: who answers in that very moment loses no key.
     single_keys();
+    say(question);
     let deadline = Instant::now() + patience;
     let input = stdin();
     while Instant::now() < deadline {

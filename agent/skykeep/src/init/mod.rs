@@ -24,6 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use closed::{gaps, network_drivers_then_seal};
 pub use memory::offer_this_process;
+pub use modules::load_tagging;
 pub use supervise::stick_wipes;
 pub use verdict::{END_NOW, PANICKED};
 

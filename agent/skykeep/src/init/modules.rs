@@ -207,9 +207,21 @@ pub fn load_for_present_devices(loader: &mut Loader) {
     }
 }
 
-/// Loads every driver for a USB network adapter: one that is plugged in after the modules are sealed finds its driver there already.
+/// What the kernel would ask for by a program that does not exist here when a VLAN's tag is put on a card.
+const TAGS: &str = "8021q";
+
+/// Loads what VLANs need.
+pub fn load_tagging() {
+    if let Ok(Some(mut loader)) = Loader::of_running_kernel() {
+        loader.load(TAGS);
+    }
+}
+
+/// Loads every driver for a USB network adapter: one that is plugged in after the modules are sealed finds its driver there already. And what VLANs need:
+/// somebody may type a tag later.
 pub fn load_hot_plug_networks() {
     if let Ok(Some(mut loader)) = Loader::of_running_kernel() {
+        loader.load(TAGS);
         for module in loader.index.modules_under("/drivers/net/usb/") {
             loader.load(&module);
         }

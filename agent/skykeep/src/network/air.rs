@@ -8,7 +8,8 @@ use skykeep_net::wifi::{self, Choice, Radio, Refusal, Ssid, check_password};
 use skykeep_net::{Disguise, NetError};
 
 use super::page::{self, Pick};
-use crate::console::keys::{Chosen, choose};
+use crate::console::hold;
+use crate::console::keys::{self, Chosen, choose};
 use crate::console::prompt::{self, Answer};
 
 /// How long a driver may take until its card is there.
@@ -85,8 +86,14 @@ impl Air {
                 }
             }
             scan = false;
-            println!("{}", page::list(&networks, from));
-            let (ssid, security) = match choose(|key| page::pick(key, networks.len(), from), patience, &overtaken) {
+            let list = page::list(&networks, from);
+            let question = keys::Choice {
+                question: Some(&list),
+                meaning: &|key| page::pick(key, networks.len(), from),
+                patience,
+                overtaken: &overtaken,
+            };
+            let (ssid, security) = match choose(&question) {
                 Chosen::Off => return Ok(Outcome::Off),
                 Chosen::Overtaken | Chosen::Key(Pick::Without) => return Ok(Outcome::Without),
                 Chosen::Key(Pick::More) => {
@@ -143,7 +150,10 @@ impl Air {
                     "Enter: back"
                 };
                 let question = format!("Password of {} ({enter}): ", ssid.shown());
-                let typed = match prompt::secret_line_within(&question, Some(patience))? {
+                let quiet = hold::question();
+                let answer = prompt::secret_line_within(&question, Some(patience))?;
+                drop(quiet);
+                let typed = match answer {
                     Answer::Line(typed) => typed,
                     Answer::End | Answer::Cancelled => return Ok(Tried::Back),
                     Answer::TimeUp => return Ok(Tried::Off),

@@ -23,6 +23,8 @@ pub struct Wishes {
     pub mac: Option<(String, [u8; 6])>,
     /// Typed addresses instead of DHCP.
     pub fixed: Option<Fixed>,
+    /// The tag of a VLAN that the cables lead to.
+    pub vlan: Option<u16>,
     /// Where a proxy is.
     pub proxy: Option<Proxy>,
     /// Counts the wishes to try at once.
@@ -49,6 +51,7 @@ impl Wishes {
             only: self.radio.clone(),
             mac: self.mac.clone(),
             fixed: self.fixed.clone(),
+            vlan: self.vlan,
             ..Options::default()
         }
     }

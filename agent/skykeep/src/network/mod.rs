@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use skykeep_core::castle::Laptop;
 use skykeep_core::way::Way;
 use skykeep_core::{Deadline, Explained, Progress};
-use skykeep_net::{Disguise, Need, signals, typed_addresses, typed_mac, wifi};
+use skykeep_net::{Disguise, Need, signals, typed_addresses, typed_mac, typed_tag, wifi};
 use tokio::sync::watch;
 
-use crate::console::keys::{Chosen, Keys, choose};
+use crate::console::keys::{Choice, Chosen, Keys, choose};
 use crate::console::prompt::{self, Answer};
 use air::{Air, Outcome};
 use attempts::{State, Wishes};
@@ -53,6 +53,7 @@ impl Network {
         let disguise = (!laptop.keep_mac).then(Disguise::default);
         let (wishes, wanted) = watch::channel(Wishes {
             proxy: laptop.proxy.clone(),
+            vlan: laptop.vlan,
             ..Wishes::default()
         });
         let (tell, state) = watch::channel(State::default());
@@ -116,17 +117,21 @@ impl Network {
             let wifi = wifi::may_come();
             let page = diagnosis.page();
             // The same failure once more is no news.
-            if shown.as_ref() != Some(&page) {
-                println!("\n{page}{}", page::ways(wifi));
-                shown = Some(page);
-            }
+            let whole = format!("\n{page}{}", page::ways(wifi));
+            let question = Some(whole.as_str()).filter(|_| shown.as_ref() != Some(&page));
+            shown = Some(page);
             let news = || match &*self.state.borrow() {
                 State::Up(..) => true,
                 State::Failed(_, diagnosis) => shown.as_ref() != Some(&diagnosis.page()),
                 State::Trying => false,
             };
             let left = self.patience.saturating_sub(last_key.elapsed());
-            let way = match choose(|key| page::way(key, wifi), left, news) {
+            let way = match choose(&Choice {
+                question,
+                meaning: &|key| page::way(key, wifi),
+                patience: left,
+                overtaken: &news,
+            }) {
                 Chosen::Overtaken => continue,
                 Chosen::Off | Chosen::Key(Wish::PowerOff) => return Ok(Next::Off),
                 Chosen::Key(Wish::Lock) => return Ok(Next::Lock),
@@ -168,6 +173,15 @@ impl Network {
                 Answer::Line(line) if line.is_empty() => self.wish(|wishes| wishes.fixed = None),
                 Answer::Line(line) => match typed_addresses(line.expose_str().unwrap_or_default()) {
                     Ok(fixed) => self.wish(|wishes| wishes.fixed = Some(fixed)),
+                    Err(why) => println!("{why}"),
+                },
+            },
+            Wish::Tag => match prompt::shown_line_within("VLAN tag, 1 to 4094 (Enter: none): ", Some(self.patience))? {
+                Answer::TimeUp => return Ok(Next::Off),
+                Answer::End | Answer::Cancelled => {}
+                Answer::Line(line) if line.is_empty() => self.wish(|wishes| wishes.vlan = None),
+                Answer::Line(line) => match typed_tag(line.expose_str().unwrap_or_default()) {
+                    Ok(tag) => self.wish(|wishes| wishes.vlan = Some(tag)),
                     Err(why) => println!("{why}"),
                 },
             },

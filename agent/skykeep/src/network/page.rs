@@ -77,6 +77,8 @@ pub enum Wish {
     Address,
     /// Type addresses.
     Typed,
+    /// Type the tag of a VLAN.
+    Tag,
     /// Type where a proxy is.
     Proxy,
     /// Forget the passphrase.
@@ -93,6 +95,7 @@ pub fn ways(wifi: bool) -> String {
          [c] use a cable, or a phone that shares its connection over USB\n  \
          [m] take over the hardware address of a device that is logged in\n  \
          [a] type addresses, for a network that gives none\n  \
+         [t] type the tag of a VLAN, where the network's owner names one\n  \
          [h] type where a proxy is, for a network on which only that leads out\n  \
          [x] lock: forget the passphrase and start anew   [p] power off\n"
     )
@@ -106,6 +109,7 @@ pub fn way(key: u8, wifi: bool) -> Option<Wish> {
         b'c' => Some(Wish::Cable),
         b'm' => Some(Wish::Address),
         b'a' => Some(Wish::Typed),
+        b't' => Some(Wish::Tag),
         b'h' => Some(Wish::Proxy),
         b'x' => Some(Wish::Lock),
         b'p' => Some(Wish::PowerOff),

@@ -1,5 +1,5 @@
 //! A person at the keyboard of a laptop without a cable: chooses Wi-Fi networks of a real access point, mistypes passwords, and sees the access point go and come
-//! back. `tests/boot/wifi` makes what it boots.
+//! back. It types as soon as a question stands there. `tests/boot/wifi` makes what it boots.
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
@@ -152,7 +152,6 @@ fn run(kernel: &Path, initrd: &Path, cmdline: &str, work: PathBuf) -> Result<()>
 
     // Before the passphrase, because there is no cable.
     let letter = pick(&mut laptop, "Hotel Bellevue", "WPA2")?;
-    think();
     laptop.type_key(letter)?;
     wrong_then_right(
         &mut laptop,
@@ -176,13 +175,10 @@ fn run(kernel: &Path, initrd: &Path, cmdline: &str, work: PathBuf) -> Result<()>
     );
 
     // The castle's hosts are not behind this access point: the page that says so leads to other networks.
-    think();
     laptop.type_line(PASSPHRASE)?;
     laptop.wait_for("[w] choose a Wi-Fi network", LIMIT)?;
-    think();
     laptop.type_key('w')?;
     let letter = pick(&mut laptop, "Cafe Central", "WPA3")?;
-    think();
     laptop.type_key(letter)?;
     wrong_then_right(
         &mut laptop,
@@ -194,26 +190,17 @@ fn run(kernel: &Path, initrd: &Path, cmdline: &str, work: PathBuf) -> Result<()>
     said(&laptop, "WPA3: the same");
 
     laptop.wait_for("[w] choose a Wi-Fi network", LIMIT)?;
-    think();
     laptop.type_key('w')?;
     laptop.wait_for("[h] a hidden network", LIMIT)?;
-    think();
     laptop.type_key('h')?;
     laptop.wait_for("Name of the network: ", LIMIT)?;
-    think();
     laptop.type_line("back office")?;
     laptop.wait_for("Password of back office", LIMIT)?;
-    think();
     laptop.type_line("not for the guests")?;
     laptop.wait_for("back office let this machine in", LIMIT)?;
     laptop.wait_for("has 10.7.2.", LIMIT)?;
     said(&laptop, "a hidden network was joined by its name");
     laptop.finish()?.untouched_after_handover()
-}
-
-/// As a person does: what is typed in the very moment a question appears is thrown away with what was typed before it.
-fn think() {
-    std::thread::sleep(Duration::from_secs(2));
 }
 
 fn said(laptop: &Laptop, what: &str) {
@@ -234,7 +221,6 @@ fn pick(laptop: &mut Laptop, network: &str, security: &str) -> Result<char> {
             ensure!(line.contains(security) && line.contains("dBm"), "{line}");
             return line.trim().chars().nth(1).context("a letter");
         }
-        think();
         laptop.type_key('s')?;
     }
     bail!("{network} was never on the list")
@@ -243,11 +229,9 @@ fn pick(laptop: &mut Laptop, network: &str, security: &str) -> Result<char> {
 fn wrong_then_right(laptop: &mut Laptop, network: &str, wrong: &str, right: &str) -> Result<()> {
     let question = format!("Password of {network}");
     laptop.wait_for(&question, LIMIT)?;
-    think();
     laptop.type_line(wrong)?;
     laptop.wait_for(&format!("The password of the Wi-Fi network {network} is wrong"), LIMIT)?;
     laptop.wait_for(&question, LIMIT)?;
-    think();
     laptop.type_line(right)?;
     laptop.wait_for(&format!("{network} let this machine in"), LIMIT)?;
     ensure!(!laptop.console_text().contains(right), "the password is on the screen");

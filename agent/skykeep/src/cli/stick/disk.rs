@@ -36,6 +36,13 @@ impl Kernel {
         }
     }
 
+    /// The kernel's own name of the block device with this number.
+    pub fn name_of(&self, number: u64) -> Option<String> {
+        let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
+        let place = fs::canonicalize(self.sys.join(format!("dev/block/{major}:{minor}"))).ok()?;
+        Some(place.file_name()?.to_str()?.to_owned())
+    }
+
     /// Everything about the block device with this name (`sda`, `nvme0n1`). None when there is no such device.
     pub fn disk(&self, name: &str) -> Option<Disk> {
         let folder = self.sys.join("class/block").join(name);

@@ -16,6 +16,14 @@ pub enum StickError {
         /// The system's word.
         source: std::io::Error,
     },
+    /// What was named can hold no medium: a terminal, a pipe, a folder.
+    #[error("{name} is {is}")]
+    NoDisk {
+        /// As typed.
+        name: String,
+        /// What it is, for people.
+        is: &'static str,
+    },
     /// A partition was named instead of its disk.
     #[error("{name} is a partition")]
     Partition {
@@ -86,6 +94,9 @@ impl Explain for StickError {
     fn what(&self) -> String {
         match self {
             StickError::Io { doing, path, .. } => format!("Failed while {doing} {path}"),
+            StickError::NoDisk { name, .. } => {
+                format!("{name} is neither a disk nor a file; nothing was read or written")
+            }
             StickError::Partition { name, .. } => format!("{name} is only a part of a disk"),
             StickError::TooSmall { name, .. } => format!("{name} is too small"),
             StickError::InUse { name, .. } => format!("{name} is in use by this computer; nothing was written"),
@@ -100,6 +111,7 @@ impl Explain for StickError {
     fn why(&self) -> String {
         match self {
             StickError::Io { source, .. } => source.to_string(),
+            StickError::NoDisk { is, .. } => format!("it is {is}"),
             StickError::Partition { disk, .. } => {
                 format!("a stick starts only when the whole disk ({disk}) is written")
             }
@@ -121,6 +133,9 @@ impl Explain for StickError {
                 std::io::ErrorKind::ResourceBusy => "Unmount what is mounted from it, then start again.".into(),
                 _ => "Check the plug and start again; if it happens again, use another stick.".into(),
             },
+            StickError::NoDisk { .. } => {
+                "Name the whole stick, such as /dev/sdb (`lsblk` lists the disks), or a file.".into()
+            }
             StickError::Partition { disk, .. } => format!("Name the disk: {disk}. All on it is lost."),
             StickError::TooSmall { .. } => "Use a larger stick.".into(),
             StickError::InUse { name, .. } => format!(

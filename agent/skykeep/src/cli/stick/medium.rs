@@ -3,9 +3,9 @@
 use super::error::StickError;
 use super::iso::{self, Place};
 use nix::fcntl::OFlag;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, FileType, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Bytes per step: what is written, read and compared at once.
@@ -22,8 +22,12 @@ pub struct Medium {
 }
 
 impl Medium {
-    /// Opens for reading.
+    /// Opens a disk or a file for reading.
     pub fn open(path: &Path) -> Result<Self, StickError> {
+        // Before it is opened: a pipe would wait for ever, a tape would move.
+        if let Ok(metadata) = std::fs::metadata(path) {
+            disk_or_file(path, metadata.file_type())?;
+        }
         let direct = OpenOptions::new()
             .read(true)
             .custom_flags(OFlag::O_DIRECT.bits())
@@ -96,6 +100,23 @@ impl Medium {
             why: why.into(),
         }
     }
+}
+
+/// Refuses what can hold no medium.
+pub fn disk_or_file(path: &Path, kind: FileType) -> Result<(), StickError> {
+    let is = if kind.is_file() || kind.is_block_device() {
+        return Ok(());
+    } else if kind.is_dir() {
+        "a folder"
+    } else if kind.is_char_device() {
+        "a device without blocks, such as a terminal"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else {
+        "a socket"
+    };
+    let name = path.display().to_string();
+    Err(StickError::NoDisk { name, is })
 }
 
 /// Something to write: the bytes of a file, and one place in them that holds other bytes.

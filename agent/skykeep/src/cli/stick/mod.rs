@@ -11,7 +11,7 @@ mod write;
 
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -198,18 +198,15 @@ fn what_is(target: &Path) -> Result<Target, StickError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && !target.starts_with("/dev") => return Ok(Target::New),
         Err(e) => return Err(problem(e)),
     };
-    if !metadata.file_type().is_block_device() {
-        return if metadata.is_file() {
-            Ok(Target::File)
-        } else {
-            Err(problem(std::io::Error::other("it is neither a disk nor a file")))
-        };
+    medium::disk_or_file(target, metadata.file_type())?;
+    if metadata.is_file() {
+        return Ok(Target::File);
     }
-    // /dev/disk/by-id/... leads to the kernel's own name.
-    let real = std::fs::canonicalize(target).map_err(problem)?;
-    let name = real.file_name().unwrap_or_default().to_string_lossy();
-    let disk = Kernel::here().disk(&name);
-    disk.map(Target::Disk)
+    // By its number: what the device is called, and where it lies, says nothing.
+    let kernel = Kernel::here();
+    let name = kernel.name_of(metadata.rdev());
+    name.and_then(|name| kernel.disk(&name))
+        .map(Target::Disk)
         .ok_or_else(|| problem(std::io::Error::other("the kernel knows no such disk")))
 }
 

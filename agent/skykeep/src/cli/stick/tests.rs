@@ -58,6 +58,10 @@ fn every_error_says_what_why_and_what_to_do() {
         io(std::io::ErrorKind::PermissionDenied),
         io(std::io::ErrorKind::NotFound),
         io(std::io::ErrorKind::ResourceBusy),
+        StickError::NoDisk {
+            name: "/dev/tty".into(),
+            is: "a device without blocks, such as a terminal",
+        },
         StickError::Partition {
             name: "/dev/sdb1".into(),
             disk: name(),
@@ -91,6 +95,40 @@ fn every_error_says_what_why_and_what_to_do() {
     ];
     let text: Vec<String> = all.into_iter().map(|error| Trouble::from(error).to_string()).collect();
     insta::assert_snapshot!(text.join("\n\n"));
+}
+
+#[test]
+fn what_is_no_disk_and_no_file_is_refused_by_every_command_before_it_is_opened() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join(name);
+    small_iso(&at("release.iso"));
+    owner(&at("castle"), 2);
+    // Opening a pipe that nobody writes to would wait for ever.
+    nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    for (target, is) in [
+        (at("pipe"), "a pipe"),
+        ("/dev/null".into(), "a device without blocks"),
+        ("/dev/full".into(), "a device without blocks"),
+        ("/dev".into(), "a folder"),
+    ] {
+        let refused = |done: Result<(), Trouble>| {
+            let text = done.expect_err("refused").to_string();
+            assert!(
+                text.contains("neither a disk nor a file") && text.contains(is),
+                "{text}"
+            );
+        };
+        let name = target.display().to_string();
+        refused(create(&target, &at("release.iso"), None, Some(&name)));
+        refused(create(&at("stick"), &target, None, None));
+        refused(verify::run(&target, None, Output::Text));
+        if !target.is_dir() {
+            refused(personal(&target, &at("castle")));
+        }
+    }
+    let absent = create(Path::new("/dev/no-such-stick"), &at("release.iso"), None, None);
+    assert!(absent.expect_err("refused").to_string().contains("lsblk"));
+    assert!(!at("stick").exists() && !Path::new("/dev/no-such-stick").exists());
 }
 
 /// A small medium with the right shape: a list, a number, a slot.
