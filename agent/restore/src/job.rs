@@ -1,13 +1,7 @@
 //! The restore job: runs in the cluster with the claim mounted, restores into it, and verifies what it wrote.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use rustic_core::{LocalDestination, RestoreOptions};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use skykeep_aws::{Credentials, S3};
@@ -17,10 +11,11 @@ use url::Url;
 use crate::{
     RestoreError, longhorn,
     report::{self, Report, SoFar},
-    repository::{Found, blocking, find},
+    repository::{blocking, find},
     store::{Bucket, Store},
-    survey::{Survey, survey},
+    survey::survey,
     target, verify,
+    write::write,
 };
 
 /// Where the claim is mounted.
@@ -163,12 +158,7 @@ pub(crate) async fn here(
 ) -> Result<Outcome, RestoreError> {
     let (store, target) = (Box::new(Bucket::new(s3)), target.to_owned());
     let (password, spec) = (password.duplicate(), spec.clone());
-    // rustic_core panics on a full volume and on damaged packs, once for each piece. The cause is told in the end.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| ()));
-    let outcome = blocking(move || restore_in(store, &password, &spec, &target, &report)).await;
-    std::panic::set_hook(hook);
-    outcome
+    blocking(move || restore_in(store, &password, &spec, &target, &report)).await
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RestoreError> {
@@ -183,74 +173,12 @@ pub(crate) fn restore_in(
     target: &Path,
     report: &Report,
 ) -> Result<Outcome, RestoreError> {
-    let found = find(store, password, spec, report.clone())?;
+    let found = find(store, password, spec)?;
     let seen = survey(&found)?;
     if spec.replace {
         target::empty(target)?;
     }
     target::make_ready(target, &seen)?;
-    write(&found, &seen, target)?;
-    target::finish(target, &found.node, &seen)?;
+    write(&found, &seen, target, report)?;
     verify::verify(&found, &seen, target, report)
-}
-
-/// Lets rustic_core write. It trusts no file that is there already: each is read and compared first.
-fn write(found: &Found, seen: &Survey, target: &Path) -> Result<(), RestoreError> {
-    let refused = |why: String| RestoreError::Target {
-        path: target.display().to_string(),
-        why,
-    };
-    let path = target.to_str().ok_or_else(|| refused("its path is no text".into()))?;
-    // Owners by number: names of the old machine mean nothing here (and a static binary can't ask for them).
-    let options = RestoreOptions::default().numeric_id(true).verify_existing(true);
-    let nodes = || seen.nodes.iter().cloned().map(Ok);
-    let write = || {
-        let destination = LocalDestination::new(path, false, false).map_err(|e| found.trouble(&e))?;
-        let explain = |e: Box<rustic_core::RusticError>| match found.fault() {
-            Some(fault) => fault,
-            None => refused(crate::repository::one_line(&e)),
-        };
-        let plan = found
-            .repo
-            .prepare_restore(&options, nodes(), &destination, false)
-            .map_err(explain)?;
-        target::check_room(target, seen, plan.restore_size)?;
-        found
-            .repo
-            .restore(plan, &options, nodes(), &destination)
-            .map_err(explain)
-    };
-    // It must not take the process down: the cause is behind the panic.
-    catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or(panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        Err(found
-            .fault()
-            .unwrap_or_else(|| behind(found, target, &text.unwrap_or_default())))
-    })
-}
-
-/// What is behind a panic of rustic_core's restore. It has no other way to say these.
-fn behind(found: &Found, target: &Path, panic: &str) -> RestoreError {
-    let refused = |why: &str| RestoreError::Target {
-        path: target.display().to_string(),
-        why: why.to_owned(),
-    };
-    let io = [
-        "CouldNotWriteToBuffer",
-        "SettingFileLengthFailed",
-        "OpeningFileFailed",
-        "DirectoryCreationFailed",
-    ];
-    if panic.contains("StorageFull") || panic.contains("QuotaExceeded") {
-        refused("it is full")
-    } else if io.iter().any(|kind| panic.contains(kind)) {
-        refused(panic.split_once(" value: ").map_or(panic, |(_, value)| value))
-    } else if panic.contains("RusticError") {
-        found.damaged("a piece of it does not decrypt or unpack".into())
-    } else {
-        RestoreError::Internal(format!("the restore broke off: {panic}"))
-    }
 }

@@ -36,5 +36,6 @@ mod tell;
 mod tests;
 mod verify;
 mod windows;
+mod write;
 
 pub use error::RestoreError;

@@ -3,14 +3,10 @@
 use std::{
     fmt,
     io::Write,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use rustic_core::{Progress, ProgressBars, ProgressType, RusticProgress};
 use serde::{Deserialize, Serialize};
 
 /// Called with what is being done, bytes done and bytes in all.
@@ -67,6 +63,7 @@ pub(crate) struct Report(Arc<Say>);
 
 impl Report {
     /// Nowhere.
+    #[cfg(test)]
     pub(crate) fn silent() -> Self {
         Report(Arc::new(|_| ()))
     }
@@ -103,51 +100,6 @@ pub(crate) fn line(value: &serde_json::Value) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{value}");
     let _ = out.flush();
-}
-
-impl fmt::Debug for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Report")
-    }
-}
-
-impl ProgressBars for Report {
-    fn progress(&self, kind: ProgressType, _prefix: &str) -> Progress {
-        match kind {
-            ProgressType::Bytes => Progress::new(Bar {
-                report: self.clone(),
-                done: AtomicU64::new(0),
-                total: AtomicU64::new(0),
-            }),
-            ProgressType::Spinner | ProgressType::Counter => Progress::hidden(),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Bar {
-    report: Report,
-    done: AtomicU64,
-    total: AtomicU64,
-}
-
-impl RusticProgress for Bar {
-    fn is_hidden(&self) -> bool {
-        false
-    }
-
-    fn set_length(&self, length: u64) {
-        self.total.store(length, Ordering::Relaxed);
-    }
-
-    fn set_title(&self, _title: &str) {}
-
-    fn inc(&self, more: u64) {
-        let done = self.done.fetch_add(more, Ordering::Relaxed) + more;
-        self.report.say(Phase::Write, done, self.total.load(Ordering::Relaxed));
-    }
-
-    fn finish(&self) {}
 }
 
 #[cfg(test)]

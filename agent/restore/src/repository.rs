@@ -17,7 +17,6 @@ use skykeep_core::Secret;
 use crate::{
     RestoreError,
     job::JobSpec,
-    report::Report,
     store::{Backend, Bucket, Fault, Store},
     survey::survey,
 };
@@ -54,7 +53,7 @@ pub(crate) fn inspect_in(
     let Some(first) = specs.first() else {
         return Ok(Vec::new());
     };
-    let opened = Opened::new(store, password, first, Report::silent())?;
+    let opened = Opened::new(store, password, first)?;
     specs.iter().map(|spec| of(&opened.find(spec)?)).collect()
 }
 
@@ -153,12 +152,7 @@ pub(crate) fn one_line(error: &RusticError) -> String {
     text.strip_prefix("Error: ").unwrap_or(&text).to_owned()
 }
 
-fn open(
-    backend: &Arc<Backend>,
-    place: &str,
-    password: &Secret,
-    report: Report,
-) -> Result<Repository<OpenStatus>, RestoreError> {
+fn open(backend: &Arc<Backend>, place: &str, password: &Secret) -> Result<Repository<OpenStatus>, RestoreError> {
     let repository = |why: String| RestoreError::Repository {
         place: place.to_owned(),
         why,
@@ -172,7 +166,7 @@ fn open(
         .ok_or_else(|| repository("its password is no text".into()))?;
     let backends = RepositoryBackends::new(backend.clone(), None);
     let options = RepositoryOptions::default().no_cache(true);
-    Repository::new_with_progress(&options, &backends, report)
+    Repository::new(&options, &backends)
         .and_then(|r| r.open(&Credentials::password(password)))
         .map_err(|e| match e.is_incorrect_password() {
             true if backend.fault().is_none() => repository("no key in it fits this password".into()),
@@ -181,13 +175,8 @@ fn open(
 }
 
 /// Opens the repository and finds what the spec names.
-pub(crate) fn find(
-    store: Box<dyn Store>,
-    password: &Secret,
-    spec: &JobSpec,
-    report: Report,
-) -> Result<Found, RestoreError> {
-    Opened::new(store, password, spec, report)?.find(spec)
+pub(crate) fn find(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Found, RestoreError> {
+    Opened::new(store, password, spec)?.find(spec)
 }
 
 /// A repository with its index and its list of snapshots.
@@ -199,10 +188,10 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(store: Box<dyn Store>, password: &Secret, spec: &JobSpec, report: Report) -> Result<Self, RestoreError> {
+    fn new(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Self, RestoreError> {
         let place = spec.place();
         let backend = Arc::new(Backend::new(store, place.clone(), &spec.prefix));
-        let repo = open(&backend, &place, password, report)?;
+        let repo = open(&backend, &place, password)?;
         let trouble = |e: Box<RusticError>| trouble(&backend, &place, &e);
         let snapshots = repo.get_all_snapshots().map_err(trouble)?;
         // Before the index is read: a wrong name should not cost that.

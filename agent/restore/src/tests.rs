@@ -233,7 +233,7 @@ fn verifying_finds_every_kind_of_change() {
         return;
     }
     let check = || {
-        let found = find(Box::new(Memory::fixture()), &password(), &spec(), Report::silent()).unwrap();
+        let found = find(Box::new(Memory::fixture()), &password(), &spec()).unwrap();
         verify::verify(&found, &survey(&found).unwrap(), target, &Report::silent())
     };
     let numbers = target.join("sub/deep/numbers");
@@ -312,7 +312,7 @@ fn nothing_of_somebody_else_is_overwritten() {
 
 #[test]
 fn a_volume_that_is_too_small_is_refused_before_anything_is_written() {
-    let found = find(Box::new(Memory::fixture()), &password(), &spec(), Report::silent()).unwrap();
+    let found = find(Box::new(Memory::fixture()), &password(), &spec()).unwrap();
     let (seen, folder) = (survey(&found).unwrap(), tempfile::tempdir().unwrap());
     target::check_room(folder.path(), &seen, 1).unwrap();
     let error = target::check_room(folder.path(), &seen, u64::MAX).unwrap_err();
