@@ -28,11 +28,11 @@ use crate::{
     store::Store,
 };
 
-const PASSWORD: &str = "correct-horse";
+pub(crate) const PASSWORD: &str = "correct-horse";
 
 /// A repository in a folder, as S3 would hold it.
-struct Folder {
-    root: PathBuf,
+pub(crate) struct Folder {
+    pub(crate) root: PathBuf,
     read: Arc<Read>,
     dies: Option<Death>,
 }
@@ -62,6 +62,16 @@ impl Death {
         }
         let me = std::process::id().to_string();
         run(Command::new("kill").args(["-KILL", &me]));
+    }
+}
+
+impl Folder {
+    pub(crate) fn of(root: &Path) -> Self {
+        Folder {
+            root: root.to_owned(),
+            read: Arc::default(),
+            dies: None,
+        }
     }
 }
 
@@ -103,8 +113,9 @@ impl Store for Folder {
     }
 }
 
-fn ours(repository: &Path, source: &Path, target: &Path, dies: Option<Death>) -> (Outcome, Arc<Read>) {
-    let spec = JobSpec {
+/// The newest backup of this folder.
+pub(crate) fn newest(source: &Path) -> JobSpec {
+    JobSpec {
         bucket: "here".into(),
         prefix: String::new(),
         region: "here".into(),
@@ -112,32 +123,34 @@ fn ours(repository: &Path, source: &Path, target: &Path, dies: Option<Death>) ->
         snapshot: "latest".into(),
         path: source.to_str().unwrap().into(),
         replace: false,
-    };
-    let read = Arc::new(Read::default());
+    }
+}
+
+fn ours(repository: &Path, source: &Path, target: &Path, dies: Option<Death>) -> (Outcome, Arc<Read>) {
     let store = Folder {
-        root: repository.to_owned(),
-        read: read.clone(),
         dies,
+        ..Folder::of(repository)
     };
+    let read = store.read.clone();
     let password = Secret::new(PASSWORD.as_bytes().to_vec());
-    let outcome = restore_in(Box::new(store), &password, &spec, target, &Report::silent()).unwrap();
+    let outcome = restore_in(Box::new(store), &password, &newest(source), target, &Report::silent()).unwrap();
     (outcome, read)
 }
 
-fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {error}");
     output
 }
 
-fn restic(repository: &Path, args: &[&str]) {
+pub(crate) fn restic(repository: &Path, args: &[&str]) {
     let mut command = Command::new("restic");
     command.args(["--no-cache", "-q", "-r"]).arg(repository).args(args);
     run(command.env("RESTIC_PASSWORD", PASSWORD));
 }
 
-fn noise(length: usize, mut seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, mut seed: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
         seed ^= seed << 13;

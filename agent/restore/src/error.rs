@@ -3,7 +3,7 @@
 use skykeep_aws::AwsError;
 use skykeep_core::{Explain, explain::chain};
 
-use crate::{longhorn, postgres};
+use crate::{longhorn, older::Whole, postgres};
 
 /// Errors of restores, gates and the ledger.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub enum RestoreError {
         place: String,
         /// What is wrong with it.
         why: String,
+        /// Whether another backup is whole.
+        whole: Whole,
     },
     /// There is no such snapshot, or the path is not in it.
     NoSnapshot {
@@ -82,6 +84,18 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
+    /// Says which other backup is whole, when this is about a damaged one.
+    pub(crate) fn or_else_whole(self, look: impl FnOnce() -> Whole) -> Self {
+        match self {
+            RestoreError::Damaged { place, why, .. } => RestoreError::Damaged {
+                place,
+                why,
+                whole: look(),
+            },
+            other => other,
+        }
+    }
+
     pub(crate) fn kube(doing: &str, e: &kube::Error) -> Self {
         let transient = match e {
             kube::Error::Api(status) => status.code >= 500 || status.code == 429,
@@ -167,8 +181,8 @@ impl Explain for RestoreError {
             }
             RestoreError::NoSnapshot { .. } => "See what there is with `restic snapshots` and mend castle.yaml.".into(),
             RestoreError::Target { .. } => "Check the size of the claim and start again.".into(),
-            RestoreError::Damaged { .. } => {
-                "Check it with `restic check --read-data`; an older snapshot may still be whole.".into()
+            RestoreError::Damaged { whole, .. } => {
+                format!("{} `restic check --read-data` shows all that is damaged.", whole.remedy("snapshot"))
             }
             RestoreError::Occupied { .. } => {
                 "Empty it, or give the treasure a claim of its own, and start again.".into()

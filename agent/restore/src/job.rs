@@ -10,8 +10,9 @@ use url::Url;
 
 use crate::{
     RestoreError, longhorn,
+    older::{self, Look, newest_whole},
     report::{self, Report, SoFar},
-    repository::{blocking, find},
+    repository::{Opened, blocking},
     store::{Bucket, Store},
     survey::survey,
     target, verify,
@@ -173,12 +174,15 @@ pub(crate) fn restore_in(
     target: &Path,
     report: &Report,
 ) -> Result<Outcome, RestoreError> {
-    let found = find(store, password, spec)?;
-    let seen = survey(&found)?;
-    if spec.replace {
-        target::empty(target)?;
-    }
-    target::make_ready(target, &seen)?;
-    write(&found, &seen, target, report)?;
-    verify::verify(&found, &seen, target, report)
+    let opened = Opened::new(store, password, spec)?;
+    let back = opened.find(spec).and_then(|found| {
+        let seen = survey(&found)?;
+        if spec.replace {
+            target::empty(target)?;
+        }
+        target::make_ready(target, &seen)?;
+        write(&found, &seen, target, report)?;
+        verify::verify(&found, &seen, target, report)
+    });
+    back.map_err(|e| e.or_else_whole(|| newest_whole(&opened, spec, Look::Content, older::PATIENCE)))
 }

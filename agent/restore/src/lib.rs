@@ -10,6 +10,8 @@
 //! Nothing here ever writes to a repository: no lock, no cache, no key.
 
 #[cfg(test)]
+mod damaged;
+#[cfg(test)]
 mod depth;
 pub mod drill;
 mod error;
@@ -20,6 +22,7 @@ mod jobs;
 pub mod ledger;
 pub mod longhorn;
 mod objects;
+mod older;
 pub mod order;
 mod owner;
 mod place;
@@ -39,3 +42,4 @@ mod windows;
 mod write;
 
 pub use error::RestoreError;
+pub use older::Whole;

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     path::{Component, Path},
     sync::Arc,
+    time::Duration,
 };
 
 use rustic_core::{
@@ -17,9 +18,13 @@ use skykeep_core::Secret;
 use crate::{
     RestoreError,
     job::JobSpec,
+    older::{Look, Whole, newest_whole},
     store::{Backend, Bucket, Fault, Store},
     survey::survey,
 };
+
+/// How long the laptop looks for a whole backup when one is damaged.
+const INDEX_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a backup holds, as far as its index and its folders tell. No file content was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +59,10 @@ pub(crate) fn inspect_in(
         return Ok(Vec::new());
     };
     let opened = Opened::new(store, password, first)?;
-    specs.iter().map(|spec| of(&opened.find(spec)?)).collect()
+    let seen = |spec: &JobSpec| opened.find(spec).and_then(|found| of(&found));
+    let looked =
+        |spec| seen(spec).map_err(|e| e.or_else_whole(|| newest_whole(&opened, spec, Look::Index, INDEX_PATIENCE)));
+    specs.iter().map(looked).collect()
 }
 
 fn of(found: &Found) -> Result<Backup, RestoreError> {
@@ -117,6 +125,7 @@ impl Found {
         RestoreError::Damaged {
             place: self.place.clone(),
             why,
+            whole: Whole::Unknown,
         }
     }
 }
@@ -127,10 +136,12 @@ fn fault(fault: Fault, place: &str) -> RestoreError {
         Fault::Missing(key) => RestoreError::Damaged {
             place: place.to_owned(),
             why: format!("the object {key} is missing"),
+            whole: Whole::Unknown,
         },
         Fault::Short(key) => RestoreError::Damaged {
             place: place.to_owned(),
             why: format!("the object {key} is cut short"),
+            whole: Whole::Unknown,
         },
     }
 }
@@ -141,6 +152,7 @@ fn trouble(backend: &Backend, place: &str, error: &RusticError) -> RestoreError 
         None => RestoreError::Damaged {
             place: place.to_owned(),
             why: one_line(error),
+            whole: Whole::Unknown,
         },
     }
 }
@@ -174,13 +186,8 @@ fn open(backend: &Arc<Backend>, place: &str, password: &Secret) -> Result<Reposi
         })
 }
 
-/// Opens the repository and finds what the spec names.
-pub(crate) fn find(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Found, RestoreError> {
-    Opened::new(store, password, spec)?.find(spec)
-}
-
 /// A repository with its index and its list of snapshots.
-struct Opened {
+pub(crate) struct Opened {
     repo: Arc<Repository<IndexedFullStatus>>,
     snapshots: Vec<SnapshotFile>,
     backend: Arc<Backend>,
@@ -188,7 +195,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Self, RestoreError> {
+    pub(crate) fn new(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Self, RestoreError> {
         let place = spec.place();
         let backend = Arc::new(Backend::new(store, place.clone(), &spec.prefix));
         let repo = open(&backend, &place, password)?;
@@ -205,7 +212,23 @@ impl Opened {
         })
     }
 
-    fn find(&self, spec: &JobSpec) -> Result<Found, RestoreError> {
+    /// All other snapshots of what the spec names, the newest first.
+    pub(crate) fn others(&self, spec: &JobSpec) -> Vec<String> {
+        let chosen = choose(self.snapshots.clone(), spec).ok().map(|s| s.id);
+        let path = Path::new(&spec.path);
+        let others = self
+            .snapshots
+            .iter()
+            .filter(|s| Some(s.id) != chosen && covers(s, path));
+        let mut others: Vec<_> = others
+            .map(|s| (s.time.timestamp(), s.id.to_hex().as_str().to_owned()))
+            .collect();
+        others.sort_unstable_by(|a, b| b.cmp(a));
+        others.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// What the spec names.
+    pub(crate) fn find(&self, spec: &JobSpec) -> Result<Found, RestoreError> {
         let trouble = |e: Box<RusticError>| trouble(&self.backend, &self.place, &e);
         let snapshot = choose(self.snapshots.clone(), spec)?;
         let mut node = Node::new_node(OsString::new().as_os_str(), NodeType::Dir, Metadata::default());
@@ -254,14 +277,15 @@ fn choose(mut snapshots: Vec<SnapshotFile>, spec: &JobSpec) -> Result<SnapshotFi
             .ok_or_else(|| none(format!("snapshot `{wanted}`")));
     }
     let path = Path::new(&spec.path);
-    let covers = |s: &SnapshotFile| {
-        s.paths
-            .iter()
-            .any(|p| path.starts_with(p) || Path::new(p).starts_with(path))
-    };
-    snapshots.retain(covers);
+    snapshots.retain(|s| covers(s, path));
     snapshots
         .into_iter()
         .max_by_key(|s| s.time.timestamp())
         .ok_or_else(|| none(format!("snapshot of `{}`", spec.path)))
+}
+
+/// Whether a snapshot was made of the path, or of something in it or around it.
+fn covers(snapshot: &SnapshotFile, path: &Path) -> bool {
+    let mut paths = snapshot.paths.iter();
+    paths.any(|p| path.starts_with(p) || Path::new(p).starts_with(path))
 }

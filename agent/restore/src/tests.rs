@@ -17,7 +17,7 @@ use crate::{
     RestoreError,
     job::{JobSpec, Outcome, last_outcome_in, restore_in},
     report::Report,
-    repository::{Backup, find},
+    repository::{Backup, Found, Opened},
     store::{Backend, Store},
     survey::survey,
     target, verify,
@@ -95,6 +95,11 @@ fn password() -> Secret {
 fn inspect_in(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Backup, RestoreError> {
     let one = std::slice::from_ref(spec);
     crate::repository::inspect_in(store, password, one).map(|mut all| all.remove(0))
+}
+
+fn found() -> Found {
+    let opened = Opened::new(Box::new(Memory::fixture()), &password(), &spec()).unwrap();
+    opened.find(&spec()).unwrap()
 }
 
 fn restore(store: &Memory, spec: &JobSpec, target: &Path) -> Result<Outcome, RestoreError> {
@@ -233,7 +238,7 @@ fn verifying_finds_every_kind_of_change() {
         return;
     }
     let check = || {
-        let found = find(Box::new(Memory::fixture()), &password(), &spec()).unwrap();
+        let found = found();
         verify::verify(&found, &survey(&found).unwrap(), target, &Report::silent())
     };
     let numbers = target.join("sub/deep/numbers");
@@ -312,7 +317,7 @@ fn nothing_of_somebody_else_is_overwritten() {
 
 #[test]
 fn a_volume_that_is_too_small_is_refused_before_anything_is_written() {
-    let found = find(Box::new(Memory::fixture()), &password(), &spec()).unwrap();
+    let found = found();
     let (seen, folder) = (survey(&found).unwrap(), tempfile::tempdir().unwrap());
     target::check_room(folder.path(), &seen, 1).unwrap();
     let error = target::check_room(folder.path(), &seen, u64::MAX).unwrap_err();

@@ -39,6 +39,16 @@ pub(crate) struct Want {
     pub(crate) start: u64,
 }
 
+impl Want {
+    /// The piece's name, which is the hash of its content.
+    pub(crate) fn id(&self, seen: &Survey) -> Result<Id, RestoreError> {
+        let node = seen.nodes.get(self.file as usize).map(|(_, node)| node);
+        let id = node.and_then(|node| node.content.as_ref()?.get(self.part as usize));
+        id.map(|id| **id)
+            .ok_or_else(|| RestoreError::Internal("a piece of no file".into()))
+    }
+}
+
 /// What is to be written.
 pub(crate) struct Plan {
     packs: Vec<Id>,
@@ -62,8 +72,8 @@ pub(crate) struct Portion<'a> {
 }
 
 impl Plan {
-    /// Looks at what a former attempt wrote: nothing is trusted that was not read and compared.
-    pub(crate) fn new(found: &Found, seen: &Survey, target: &Path) -> Result<Self, RestoreError> {
+    /// Looks at what a former attempt wrote: nothing is trusted that was not read and compared. Without a target it is everything.
+    pub(crate) fn new(found: &Found, seen: &Survey, target: Option<&Path>) -> Result<Self, RestoreError> {
         let (mut numbers, mut zeros, mut linked) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let mut plan = Plan {
             packs: Vec::new(),
@@ -81,7 +91,7 @@ impl Plan {
             };
             let mut there = match content {
                 [] => None,
-                _ => File::open(target.join(path)).ok(),
+                _ => target.and_then(|target| File::open(target.join(path)).ok()),
             };
             plan.there.push(there.is_some());
             let (mut missing, mut start) = (0, 0);
@@ -122,6 +132,11 @@ impl Plan {
         }
         plan.wants.sort_unstable();
         Ok(plan)
+    }
+
+    /// Leaves out the pieces that are known already.
+    pub(crate) fn without(&mut self, known: impl Fn(&Want) -> bool) {
+        self.wants.retain(|want| !known(want));
     }
 
     /// The work in portions.
