@@ -11,6 +11,7 @@ use url::Url;
 use crate::{
     RestoreError, longhorn,
     older::{self, Look, newest_whole},
+    patient::Patient,
     report::{self, Report, SoFar},
     repository::{Opened, blocking},
     store::{Bucket, Store},
@@ -23,8 +24,8 @@ use crate::{
 pub const TARGET: &str = "/target";
 /// Where the keys are mounted: `access-key-id`, `secret-access-key`, `password`.
 pub const KEYS: &str = "/etc/skykeep/keys";
-/// One request: a pack read is at most 40 MB.
-const REQUEST_LIMIT: Duration = Duration::from_secs(300);
+/// One request, and how long an answer may be silent.
+const REQUEST_LIMIT: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(20));
 
 /// Where a backup is and what of it is wanted. No secret is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,12 @@ pub fn last_progress_in(log: &str) -> Option<SoFar> {
     serde_json::from_value(last(log, "progress")?).ok()
 }
 
+/// What a job waits for, when that is the last thing it said.
+pub(crate) fn waits_in(log: &str) -> Option<String> {
+    let last = log.lines().next_back()?;
+    serde_json::from_value(serde_json::from_str::<Value>(last).ok()?.get_mut("waits")?.take()).ok()
+}
+
 fn last(log: &str, kind: &str) -> Option<Value> {
     log.lines()
         .rev()
@@ -132,7 +139,9 @@ fn bucket(spec: &Path, keys: &Path, place: (&str, Option<&Url>, &str)) -> Result
         true => Trust::public(),
         false => Trust::with_extra_pem(&authorities).map_err(explained)?,
     };
-    let http = trust.http(REQUEST_LIMIT).map_err(explained)?;
+    let http = trust
+        .http_for_much(REQUEST_LIMIT.0, REQUEST_LIMIT.1)
+        .map_err(explained)?;
     let id = Secret::new(read(&keys.join("access-key-id"))?);
     let id = id
         .expose_str()
@@ -157,7 +166,8 @@ pub(crate) async fn here(
     target: &Path,
     report: Report,
 ) -> Result<Outcome, RestoreError> {
-    let (store, target) = (Box::new(Bucket::new(s3)), target.to_owned());
+    let store = Box::new(Patient::new(Bucket::new(s3), report.clone()));
+    let target = target.to_owned();
     let (password, spec) = (password.duplicate(), spec.clone());
     blocking(move || restore_in(store, &password, &spec, &target, &report)).await
 }

@@ -25,6 +25,7 @@ mod objects;
 mod older;
 pub mod order;
 mod owner;
+mod patient;
 mod place;
 mod policy;
 pub mod postgres;

@@ -444,6 +444,9 @@ fn the_log_of_a_job_is_understood() {
     let log = format!(
         "noise\n{{\"progress\":{{\"phase\":\"write\",\"done\":1,\"total\":9}}}}\n{{\"progress\":{{\"phase\":\"verify\",\"done\":5,\"total\":9}}}}\n{{\"outcome\":{outcome}}}\n"
     );
+    assert_eq!(crate::job::waits_in(&log), None);
+    let waits = format!("{log}{{\"waits\":\"the store\"}}\n");
+    assert_eq!(crate::job::waits_in(&waits).as_deref(), Some("the store"));
     assert_eq!(crate::job::last_progress_in(&log).unwrap().bytes(), (14, 18));
     assert_eq!(last_outcome_in::<Outcome>(&log).unwrap().bytes, 2);
     assert_eq!(

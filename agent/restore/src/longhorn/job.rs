@@ -10,6 +10,7 @@ use super::{blocks::Blocks, ext4::Ext4, verify, write};
 use crate::{
     RestoreError,
     job::Outcome,
+    patient::Patient,
     report::Report,
     repository::blocking,
     store::{Bucket, Store},
@@ -48,7 +49,8 @@ impl Spec {
 
 /// Restores and verifies in this process.
 pub(crate) async fn here(s3: Arc<S3>, spec: &Spec, target: &Path, report: Report) -> Result<Outcome, RestoreError> {
-    let (store, spec, target) = (Box::new(Bucket::new(s3)), spec.clone(), target.to_owned());
+    let store = Box::new(Patient::new(Bucket::new(s3), report.clone()));
+    let (spec, target) = (spec.clone(), target.to_owned());
     blocking(move || restore_in(store, &spec, &target, &report)).await
 }
 
