@@ -1,6 +1,6 @@
 //! The restore job: runs in the cluster with the claim mounted, restores into it, and verifies what it wrote.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -9,7 +9,9 @@ use skykeep_core::{Explain, Secret, http::Trust};
 use url::Url;
 
 use crate::{
-    RestoreError, longhorn,
+    RestoreError,
+    behind::Behind,
+    longhorn,
     older::{self, Look, newest_whole},
     patient::Patient,
     report::{self, Report, SoFar},
@@ -191,8 +193,16 @@ pub(crate) fn restore_in(
             target::empty(target)?;
         }
         target::make_ready(target, &seen)?;
-        write(&found, &seen, target, report)?;
-        verify::verify(&found, &seen, target, report)
+        let behind = Behind::default();
+        let good = thread::scope(|scope| {
+            let follower = scope.spawn(|| behind.follow(&found, &seen, target));
+            let written = write(&found, &seen, target, &behind, report);
+            behind.over();
+            let good = follower.join();
+            written?;
+            good.map_err(|_| RestoreError::Internal("reading back broke off".into()))?
+        })?;
+        verify::verify(&found, &seen, target, &good, report)
     });
     back.map_err(|e| e.or_else_whole(|| newest_whole(&opened, spec, Look::Content, older::PATIENCE)))
 }

@@ -9,6 +9,8 @@
 //! [`postgres`] is the same for databases.
 //! Nothing here ever writes to a repository: no lock, no cache, no key.
 
+mod ahead;
+mod behind;
 #[cfg(test)]
 mod damaged;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     path::{Component, Path},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -198,17 +199,24 @@ impl Opened {
     pub(crate) fn new(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Self, RestoreError> {
         let place = spec.place();
         let backend = Arc::new(Backend::new(store, place.clone(), &spec.prefix));
-        let repo = open(&backend, &place, password)?;
-        let trouble = |e: Box<RusticError>| trouble(&backend, &place, &e);
-        let snapshots = repo.get_all_snapshots().map_err(trouble)?;
-        // Before the index is read: a wrong name should not cost that.
-        choose(snapshots.clone(), spec)?;
-        let repo = Arc::new(repo.to_indexed().map_err(trouble)?);
-        Ok(Opened {
-            repo,
-            snapshots,
-            backend,
-            place,
+        thread::scope(|scope| {
+            scope.spawn(|| backend.read_ahead());
+            let repo = open(&backend, &place, password)?;
+            let trouble = |e: Box<RusticError>| trouble(&backend, &place, &e);
+            let snapshots = repo.get_all_snapshots().map_err(trouble)?;
+            // A wrong name is told before the index is unpacked.
+            choose(snapshots.clone(), spec)?;
+            let repo = Arc::new(repo.to_indexed().map_err(trouble)?);
+            Ok((repo, snapshots))
+        })
+        .map(|(repo, snapshots)| {
+            backend.opened();
+            Opened {
+                repo,
+                snapshots,
+                backend,
+                place,
+            }
         })
     }
 

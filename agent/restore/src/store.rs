@@ -10,7 +10,7 @@ use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, 
 use skykeep_aws::{AwsError, S3};
 use tokio::runtime::Handle;
 
-use crate::{room::Room, windows::Windows};
+use crate::{ahead::Ahead, room::Room, windows::Windows};
 
 /// Bytes of packs that may be in memory at once, as they come from the store (packed and encrypted).
 const PACKED: usize = 64 << 20;
@@ -72,7 +72,7 @@ pub(crate) enum Fault {
 
 /// A restic repository in a store, as rustic_core wants it.
 pub(crate) struct Backend {
-    store: Box<dyn Store>,
+    store: Ahead,
     place: String,
     prefix: String,
     fault: Mutex<Option<Fault>>,
@@ -101,7 +101,7 @@ impl Backend {
             inner => format!("{inner}/"),
         };
         Backend {
-            store,
+            store: Ahead::new(store),
             place,
             prefix,
             fault: Mutex::new(None),
@@ -109,6 +109,26 @@ impl Backend {
             room: Room::of(PACKED),
             held: Mutex::default(),
         }
+    }
+
+    /// Asks for everything that opening will ask for.
+    pub(crate) fn read_ahead(&self) {
+        let folder = |tpe: FileType| format!("{}{}/", self.prefix, tpe.dirname());
+        let folders = [
+            (FileType::Key, true),
+            (FileType::Snapshot, true),
+            (FileType::Index, true),
+            (FileType::Pack, false),
+        ];
+        self.store.fetch(
+            &[self.key(FileType::Config, &Id::default())],
+            &folders.map(|(tpe, content)| (folder(tpe), content)),
+        );
+    }
+
+    /// Opened: what was read for that is not wanted again.
+    pub(crate) fn opened(&self) {
+        self.store.forget();
     }
 
     /// Takes what went wrong first.

@@ -1,7 +1,7 @@
 //! A real repository (tests/repository, made by restic) comes back into a folder, or does not and says why.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -239,7 +239,13 @@ fn verifying_finds_every_kind_of_change() {
     }
     let check = || {
         let found = found();
-        verify::verify(&found, &survey(&found).unwrap(), target, &Report::silent())
+        verify::verify(
+            &found,
+            &survey(&found).unwrap(),
+            target,
+            &BTreeSet::new(),
+            &Report::silent(),
+        )
     };
     let numbers = target.join("sub/deep/numbers");
     let changes: [(&str, &dyn Fn()); 9] = [

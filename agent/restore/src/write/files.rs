@@ -65,8 +65,8 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    /// One piece, and everything else of the file when it was the last one.
-    pub(super) fn put(&self, want: &Want, bytes: &[u8]) -> Result<(), RestoreError> {
+    /// One piece, and everything else of the file when it was the last one; then it is finished.
+    pub(super) fn put(&self, want: &Want, bytes: &[u8]) -> Result<bool, RestoreError> {
         let n = want.file as usize;
         let (Some((path, node)), Some(missing)) = (self.nodes.get(n), self.missing.get(n)) else {
             return Err(RestoreError::Internal("a piece of no file".into()));
@@ -76,10 +76,11 @@ impl<'a> Files<'a> {
         let put = || {
             let file = open(&at)?;
             fill(&file, want.start, bytes, old)?;
-            match missing.fetch_sub(1, Ordering::AcqRel) {
-                1 => finished(&file, node),
-                _ => Ok(()),
+            let last = missing.fetch_sub(1, Ordering::AcqRel) == 1;
+            if last {
+                finished(&file, node)?;
             }
+            Ok(last)
         };
         put().map_err(|e| self.trouble(&at, &e))
     }

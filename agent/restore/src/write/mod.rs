@@ -8,7 +8,6 @@ mod plan;
 mod read;
 
 use std::{
-    fs::File,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -17,6 +16,7 @@ use self::files::Files;
 pub(crate) use self::{plan::Plan, read::Reader};
 use crate::{
     RestoreError,
+    behind::{Behind, on_the_disk},
     report::{Phase, Report},
     repository::Found,
     survey::Survey,
@@ -24,20 +24,28 @@ use crate::{
 };
 
 /// Writes what is not there yet. Everything is on the disk when this returns.
-pub(crate) fn write(found: &Found, seen: &Survey, target: &Path, report: &Report) -> Result<(), RestoreError> {
+pub(crate) fn write(
+    found: &Found,
+    seen: &Survey,
+    target: &Path,
+    behind: &Behind,
+    report: &Report,
+) -> Result<(), RestoreError> {
     let plan = Plan::new(found, seen, Some(target))?;
     target::check_room(target, seen, plan.room)?;
     let files = Files::new(target, seen, &plan);
     files.begin()?;
     let done = AtomicU64::new(0);
     Reader::new(found, seen).all(&plan.portions(), |want, bytes| {
-        files.put(want, bytes)?;
+        if files.put(want, bytes)? {
+            behind.finished(want.file as usize);
+        }
         let length = u64::from(want.length);
         let done = done.fetch_add(length, Ordering::Relaxed) + length;
         report.say(Phase::Write, done, plan.bytes);
         Ok(())
     })?;
     files.end(&found.node)?;
-    let folder = File::open(target).map_err(|e| target::refused(target, e))?;
-    nix::unistd::syncfs(&folder).map_err(|e| target::refused(target, e))
+    behind.over();
+    on_the_disk(target)
 }
