@@ -121,10 +121,15 @@ pub async fn run_into(spec: &Path, keys: &Path, target: &Path) -> Result<(), Res
 
 /// The same for a Longhorn backup.
 pub async fn run_longhorn(spec: &Path) -> Result<(), RestoreError> {
+    run_longhorn_into(spec, Path::new(KEYS), Path::new(TARGET)).await
+}
+
+/// The same, with the keys and the target elsewhere.
+pub async fn run_longhorn_into(spec: &Path, keys: &Path, target: &Path) -> Result<(), RestoreError> {
     let job: longhorn::job::Spec = parsed(spec)?;
     let place = (job.region.as_str(), job.endpoint.as_ref(), job.bucket.as_str());
-    let s3 = bucket(spec, Path::new(KEYS), place)?;
-    let outcome = longhorn::job::here(s3, &job, Path::new(TARGET), Report::lines()).await;
+    let s3 = bucket(spec, keys, place)?;
+    let outcome = longhorn::job::here(s3, &job, target, Report::lines()).await;
     report::line(&json!({"outcome": outcome?}));
     Ok(())
 }
