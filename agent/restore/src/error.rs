@@ -77,6 +77,13 @@ pub enum RestoreError {
     },
     /// A Longhorn backup can't be used.
     Longhorn(longhorn::Fault),
+    /// A Longhorn backup is damaged.
+    LonghornDamaged {
+        /// What is wrong with it.
+        fault: Box<longhorn::Fault>,
+        /// Whether another backup is whole.
+        whole: Whole,
+    },
     /// A database did not come back.
     Database(postgres::Fault),
     /// A fault of the program.
@@ -90,6 +97,10 @@ impl RestoreError {
             RestoreError::Damaged { place, why, .. } => RestoreError::Damaged {
                 place,
                 why,
+                whole: look(),
+            },
+            RestoreError::Longhorn(fault) if fault.is_damage() => RestoreError::LonghornDamaged {
+                fault: Box::new(fault),
                 whole: look(),
             },
             other => other,
@@ -143,6 +154,7 @@ impl Explain for RestoreError {
             RestoreError::Differs { path, .. } => format!("{path} is not what the backup holds"),
             RestoreError::Database(fault) => fault.what(),
             RestoreError::Longhorn(fault) => fault.what(),
+            RestoreError::LonghornDamaged { fault, .. } => fault.what(),
             RestoreError::Internal(_) => "A restore met a fault of the program".into(),
         }
     }
@@ -161,6 +173,7 @@ impl Explain for RestoreError {
             RestoreError::Store(e) => e.why(),
             RestoreError::Database(fault) => fault.why(),
             RestoreError::Longhorn(fault) => fault.why(),
+            RestoreError::LonghornDamaged { fault, .. } => fault.why(),
             RestoreError::NoSnapshot { .. } => "the castle file names one that is not there".into(),
         }
     }
@@ -176,6 +189,10 @@ impl Explain for RestoreError {
             RestoreError::Store(e) => e.remedy(),
             RestoreError::Database(fault) => fault.remedy(),
             RestoreError::Longhorn(fault) => fault.remedy(),
+            RestoreError::LonghornDamaged { fault, whole } => match whole {
+                Whole::Unknown => fault.remedy(),
+                known => format!("Its applications stay down. {}", known.remedy("backup")),
+            },
             RestoreError::Repository { .. } => {
                 "Check bucket, prefix and password in castle.yaml; try `restic snapshots` with the same.".into()
             }

@@ -15,6 +15,8 @@ use crate::{
     write::{Plan, Reader},
 };
 
+/// How long the laptop looks, at the index alone.
+pub(crate) const INDEX_PATIENCE: Duration = Duration::from_secs(60);
 /// How long is looked.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 

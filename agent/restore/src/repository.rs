@@ -5,7 +5,6 @@ use std::{
     path::{Component, Path},
     sync::Arc,
     thread,
-    time::Duration,
 };
 
 use rustic_core::{
@@ -19,13 +18,10 @@ use skykeep_core::Secret;
 use crate::{
     RestoreError,
     job::JobSpec,
-    older::{Look, Whole, newest_whole},
+    older::{INDEX_PATIENCE, Look, Whole, newest_whole},
     store::{Backend, Bucket, Fault, Store},
     survey::survey,
 };
-
-/// How long the laptop looks for a whole backup when one is damaged.
-const INDEX_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a backup holds, as far as its index and its folders tell. No file content was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,6 +25,20 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn read_part(&self, key: &str, offset: u64, length: u64) -> Result<Option<Bytes>, AwsError>;
 }
 
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>, AwsError> {
+        (**self).list(prefix)
+    }
+
+    fn read(&self, key: &str) -> Result<Option<Bytes>, AwsError> {
+        (**self).read(key)
+    }
+
+    fn read_part(&self, key: &str, offset: u64, length: u64) -> Result<Option<Bytes>, AwsError> {
+        (**self).read_part(key, offset, length)
+    }
+}
+
 /// A bucket, for threads that may block (rustic_core's own, and tokio's blocking ones).
 pub(crate) struct Bucket {
     s3: Arc<S3>,
