@@ -103,6 +103,11 @@ impl Trust {
         finish(self.builder(limit)?)
     }
 
+    /// The same for long answers: one that is silent for so long is given up before its limit.
+    pub fn http_for_much(&self, limit: Duration, silence: Duration) -> Result<reqwest::Client, Explained> {
+        finish(self.builder(limit)?.read_timeout(silence))
+    }
+
     /// The same, but requests for `host` go to `address` without asking DNS. Through a proxy that is [`crate::pinned::get`]'s.
     pub fn http_at(&self, limit: Duration, host: &str, address: SocketAddr) -> Result<reqwest::Client, Explained> {
         finish(self.builder(limit)?.resolve(host, self.way.address(address)))

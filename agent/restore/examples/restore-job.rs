@@ -1,5 +1,5 @@
 //! The restore job outside a cluster: `restore-job SPEC.json KEYS-FOLDER TARGET` (ca.pem beside SPEC.json), or
-//! `restore-job inspect SPEC.json KEYS-FOLDER` for what the laptop asks first.
+//! `restore-job longhorn SPEC.json KEYS-FOLDER TARGET` for a Longhorn backup, or `restore-job inspect SPEC.json KEYS-FOLDER` for what the laptop asks first.
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -32,10 +32,13 @@ async fn main() -> ExitCode {
         ["inspect", spec, keys] => inspect(Path::new(spec), Path::new(keys))
             .await
             .map_err(|e| e.to_string()),
+        ["longhorn", spec, keys, target] => job::run_longhorn_into(Path::new(spec), Path::new(keys), Path::new(target))
+            .await
+            .map_err(|e| Trouble::from(e).to_string()),
         [spec, keys, target] => job::run_into(Path::new(spec), Path::new(keys), Path::new(target))
             .await
             .map_err(|e| Trouble::from(e).to_string()),
-        _ => Err("usage: restore-job SPEC.json KEYS TARGET | restore-job inspect SPEC.json KEYS".into()),
+        _ => Err("usage: restore-job [longhorn] SPEC.json KEYS TARGET | restore-job inspect SPEC.json KEYS".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

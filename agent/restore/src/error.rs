@@ -3,7 +3,7 @@
 use skykeep_aws::AwsError;
 use skykeep_core::{Explain, explain::chain};
 
-use crate::{longhorn, postgres};
+use crate::{longhorn, older::Whole, postgres};
 
 /// Errors of restores, gates and the ledger.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub enum RestoreError {
         place: String,
         /// What is wrong with it.
         why: String,
+        /// Whether another backup is whole.
+        whole: Whole,
     },
     /// There is no such snapshot, or the path is not in it.
     NoSnapshot {
@@ -75,6 +77,13 @@ pub enum RestoreError {
     },
     /// A Longhorn backup can't be used.
     Longhorn(longhorn::Fault),
+    /// A Longhorn backup is damaged.
+    LonghornDamaged {
+        /// What is wrong with it.
+        fault: Box<longhorn::Fault>,
+        /// Whether another backup is whole.
+        whole: Whole,
+    },
     /// A database did not come back.
     Database(postgres::Fault),
     /// A fault of the program.
@@ -82,6 +91,22 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
+    /// Says which other backup is whole, when this is about a damaged one.
+    pub(crate) fn or_else_whole(self, look: impl FnOnce() -> Whole) -> Self {
+        match self {
+            RestoreError::Damaged { place, why, .. } => RestoreError::Damaged {
+                place,
+                why,
+                whole: look(),
+            },
+            RestoreError::Longhorn(fault) if fault.is_damage() => RestoreError::LonghornDamaged {
+                fault: Box::new(fault),
+                whole: look(),
+            },
+            other => other,
+        }
+    }
+
     pub(crate) fn kube(doing: &str, e: &kube::Error) -> Self {
         let transient = match e {
             kube::Error::Api(status) => status.code >= 500 || status.code == 429,
@@ -129,6 +154,7 @@ impl Explain for RestoreError {
             RestoreError::Differs { path, .. } => format!("{path} is not what the backup holds"),
             RestoreError::Database(fault) => fault.what(),
             RestoreError::Longhorn(fault) => fault.what(),
+            RestoreError::LonghornDamaged { fault, .. } => fault.what(),
             RestoreError::Internal(_) => "A restore met a fault of the program".into(),
         }
     }
@@ -147,6 +173,7 @@ impl Explain for RestoreError {
             RestoreError::Store(e) => e.why(),
             RestoreError::Database(fault) => fault.why(),
             RestoreError::Longhorn(fault) => fault.why(),
+            RestoreError::LonghornDamaged { fault, .. } => fault.why(),
             RestoreError::NoSnapshot { .. } => "the castle file names one that is not there".into(),
         }
     }
@@ -162,13 +189,17 @@ impl Explain for RestoreError {
             RestoreError::Store(e) => e.remedy(),
             RestoreError::Database(fault) => fault.remedy(),
             RestoreError::Longhorn(fault) => fault.remedy(),
+            RestoreError::LonghornDamaged { fault, whole } => match whole {
+                Whole::Unknown => fault.remedy(),
+                known => format!("Its applications stay down. {}", known.remedy("backup")),
+            },
             RestoreError::Repository { .. } => {
                 "Check bucket, prefix and password in castle.yaml; try `restic snapshots` with the same.".into()
             }
             RestoreError::NoSnapshot { .. } => "See what there is with `restic snapshots` and mend castle.yaml.".into(),
             RestoreError::Target { .. } => "Check the size of the claim and start again.".into(),
-            RestoreError::Damaged { .. } => {
-                "Check it with `restic check --read-data`; an older snapshot may still be whole.".into()
+            RestoreError::Damaged { whole, .. } => {
+                format!("{} `restic check --read-data` shows all that is damaged.", whole.remedy("snapshot"))
             }
             RestoreError::Occupied { .. } => {
                 "Empty it, or give the treasure a claim of its own, and start again.".into()

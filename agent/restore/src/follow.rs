@@ -86,7 +86,11 @@ pub(crate) async fn follow<T: Verified>(
                     let phase = newest
                         .and_then(|p| p.status.as_ref()?.phase.clone())
                         .unwrap_or_else(|| "not there yet".into());
-                    Ok(Look::NotYet(format!("its pod is {phase}")))
+                    let waits = crate::job::waits_in(&log);
+                    if let Some(text) = &waits {
+                        told.tell(text.clone()).await;
+                    }
+                    Ok(Look::NotYet(waits.unwrap_or_else(|| format!("its pod is {phase}"))))
                 }
             }
         },

@@ -1,13 +1,7 @@
 //! The restore job: runs in the cluster with the claim mounted, restores into it, and verifies what it wrote.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 
-use rustic_core::{LocalDestination, RestoreOptions};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use skykeep_aws::{Credentials, S3};
@@ -15,20 +9,25 @@ use skykeep_core::{Explain, Secret, http::Trust};
 use url::Url;
 
 use crate::{
-    RestoreError, longhorn,
+    RestoreError,
+    behind::Behind,
+    longhorn,
+    older::{self, Look, newest_whole},
+    patient::Patient,
     report::{self, Report, SoFar},
-    repository::{Found, blocking, find},
+    repository::{Opened, blocking},
     store::{Bucket, Store},
-    survey::{Survey, survey},
+    survey::survey,
     target, verify,
+    write::write,
 };
 
 /// Where the claim is mounted.
 pub const TARGET: &str = "/target";
 /// Where the keys are mounted: `access-key-id`, `secret-access-key`, `password`.
 pub const KEYS: &str = "/etc/skykeep/keys";
-/// One request: a pack read is at most 40 MB.
-const REQUEST_LIMIT: Duration = Duration::from_secs(300);
+/// One request, and how long an answer may be silent.
+const REQUEST_LIMIT: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(20));
 
 /// Where a backup is and what of it is wanted. No secret is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +91,12 @@ pub fn last_progress_in(log: &str) -> Option<SoFar> {
     serde_json::from_value(last(log, "progress")?).ok()
 }
 
+/// What a job waits for, when that is the last thing it said.
+pub(crate) fn waits_in(log: &str) -> Option<String> {
+    let last = log.lines().next_back()?;
+    serde_json::from_value(serde_json::from_str::<Value>(last).ok()?.get_mut("waits")?.take()).ok()
+}
+
 fn last(log: &str, kind: &str) -> Option<Value> {
     log.lines()
         .rev()
@@ -116,10 +121,15 @@ pub async fn run_into(spec: &Path, keys: &Path, target: &Path) -> Result<(), Res
 
 /// The same for a Longhorn backup.
 pub async fn run_longhorn(spec: &Path) -> Result<(), RestoreError> {
+    run_longhorn_into(spec, Path::new(KEYS), Path::new(TARGET)).await
+}
+
+/// The same, with the keys and the target elsewhere.
+pub async fn run_longhorn_into(spec: &Path, keys: &Path, target: &Path) -> Result<(), RestoreError> {
     let job: longhorn::job::Spec = parsed(spec)?;
     let place = (job.region.as_str(), job.endpoint.as_ref(), job.bucket.as_str());
-    let s3 = bucket(spec, Path::new(KEYS), place)?;
-    let outcome = longhorn::job::here(s3, &job, Path::new(TARGET), Report::lines()).await;
+    let s3 = bucket(spec, keys, place)?;
+    let outcome = longhorn::job::here(s3, &job, target, Report::lines()).await;
     report::line(&json!({"outcome": outcome?}));
     Ok(())
 }
@@ -136,7 +146,9 @@ fn bucket(spec: &Path, keys: &Path, place: (&str, Option<&Url>, &str)) -> Result
         true => Trust::public(),
         false => Trust::with_extra_pem(&authorities).map_err(explained)?,
     };
-    let http = trust.http(REQUEST_LIMIT).map_err(explained)?;
+    let http = trust
+        .http_for_much(REQUEST_LIMIT.0, REQUEST_LIMIT.1)
+        .map_err(explained)?;
     let id = Secret::new(read(&keys.join("access-key-id"))?);
     let id = id
         .expose_str()
@@ -161,14 +173,10 @@ pub(crate) async fn here(
     target: &Path,
     report: Report,
 ) -> Result<Outcome, RestoreError> {
-    let (store, target) = (Box::new(Bucket::new(s3)), target.to_owned());
+    let store = Box::new(Patient::new(Bucket::new(s3), report.clone()));
+    let target = target.to_owned();
     let (password, spec) = (password.duplicate(), spec.clone());
-    // rustic_core panics on a full volume and on damaged packs, once for each piece. The cause is told in the end.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| ()));
-    let outcome = blocking(move || restore_in(store, &password, &spec, &target, &report)).await;
-    std::panic::set_hook(hook);
-    outcome
+    blocking(move || restore_in(store, &password, &spec, &target, &report)).await
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RestoreError> {
@@ -183,74 +191,23 @@ pub(crate) fn restore_in(
     target: &Path,
     report: &Report,
 ) -> Result<Outcome, RestoreError> {
-    let found = find(store, password, spec, report.clone())?;
-    let seen = survey(&found)?;
-    if spec.replace {
-        target::empty(target)?;
-    }
-    target::make_ready(target, &seen)?;
-    write(&found, &seen, target)?;
-    target::finish(target, &found.node, &seen)?;
-    verify::verify(&found, &seen, target, report)
-}
-
-/// Lets rustic_core write. It trusts no file that is there already: each is read and compared first.
-fn write(found: &Found, seen: &Survey, target: &Path) -> Result<(), RestoreError> {
-    let refused = |why: String| RestoreError::Target {
-        path: target.display().to_string(),
-        why,
-    };
-    let path = target.to_str().ok_or_else(|| refused("its path is no text".into()))?;
-    // Owners by number: names of the old machine mean nothing here (and a static binary can't ask for them).
-    let options = RestoreOptions::default().numeric_id(true).verify_existing(true);
-    let nodes = || seen.nodes.iter().cloned().map(Ok);
-    let write = || {
-        let destination = LocalDestination::new(path, false, false).map_err(|e| found.trouble(&e))?;
-        let explain = |e: Box<rustic_core::RusticError>| match found.fault() {
-            Some(fault) => fault,
-            None => refused(crate::repository::one_line(&e)),
-        };
-        let plan = found
-            .repo
-            .prepare_restore(&options, nodes(), &destination, false)
-            .map_err(explain)?;
-        target::check_room(target, seen, plan.restore_size)?;
-        found
-            .repo
-            .restore(plan, &options, nodes(), &destination)
-            .map_err(explain)
-    };
-    // It must not take the process down: the cause is behind the panic.
-    catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or(panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        Err(found
-            .fault()
-            .unwrap_or_else(|| behind(found, target, &text.unwrap_or_default())))
-    })
-}
-
-/// What is behind a panic of rustic_core's restore. It has no other way to say these.
-fn behind(found: &Found, target: &Path, panic: &str) -> RestoreError {
-    let refused = |why: &str| RestoreError::Target {
-        path: target.display().to_string(),
-        why: why.to_owned(),
-    };
-    let io = [
-        "CouldNotWriteToBuffer",
-        "SettingFileLengthFailed",
-        "OpeningFileFailed",
-        "DirectoryCreationFailed",
-    ];
-    if panic.contains("StorageFull") || panic.contains("QuotaExceeded") {
-        refused("it is full")
-    } else if io.iter().any(|kind| panic.contains(kind)) {
-        refused(panic.split_once(" value: ").map_or(panic, |(_, value)| value))
-    } else if panic.contains("RusticError") {
-        found.damaged("a piece of it does not decrypt or unpack".into())
-    } else {
-        RestoreError::Internal(format!("the restore broke off: {panic}"))
-    }
+    let opened = Opened::new(store, password, spec)?;
+    let back = opened.find(spec).and_then(|found| {
+        let seen = survey(&found)?;
+        if spec.replace {
+            target::empty(target)?;
+        }
+        target::make_ready(target, &seen)?;
+        let behind = Behind::default();
+        let good = thread::scope(|scope| {
+            let follower = scope.spawn(|| behind.follow(&found, &seen, target));
+            let written = write(&found, &seen, target, &behind, report);
+            behind.over();
+            let good = follower.join();
+            written?;
+            good.map_err(|_| RestoreError::Internal("reading back broke off".into()))?
+        })?;
+        verify::verify(&found, &seen, target, &good, report)
+    });
+    back.map_err(|e| e.or_else_whole(|| newest_whole(&opened, spec, Look::Content, older::PATIENCE)))
 }

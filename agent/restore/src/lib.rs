@@ -9,6 +9,10 @@
 //! [`postgres`] is the same for databases.
 //! Nothing here ever writes to a repository: no lock, no cache, no key.
 
+mod ahead;
+mod behind;
+#[cfg(test)]
+mod damaged;
 #[cfg(test)]
 mod depth;
 pub mod drill;
@@ -20,8 +24,10 @@ mod jobs;
 pub mod ledger;
 pub mod longhorn;
 mod objects;
+mod older;
 pub mod order;
 mod owner;
+mod patient;
 mod place;
 mod policy;
 pub mod postgres;
@@ -36,5 +42,7 @@ mod tell;
 mod tests;
 mod verify;
 mod windows;
+mod write;
 
 pub use error::RestoreError;
+pub use older::Whole;

@@ -3,18 +3,20 @@
 use std::{
     fmt,
     io::Write,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use rustic_core::{Progress, ProgressBars, ProgressType, RusticProgress};
 use serde::{Deserialize, Serialize};
 
-/// Called with what is being done, bytes done and bytes in all.
-type Say = dyn Fn(SoFar) + Send + Sync;
+/// Something to say.
+enum Word {
+    So(SoFar),
+    Waits(String),
+}
+
+/// Called with each of them.
+type Say = dyn Fn(Word) + Send + Sync;
 
 /// What a restore is at. Half of its way is writing, half is reading back; only the outcome says that it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +69,7 @@ pub(crate) struct Report(Arc<Say>);
 
 impl Report {
     /// Nowhere.
+    #[cfg(test)]
     pub(crate) fn silent() -> Self {
         Report(Arc::new(|_| ()))
     }
@@ -74,7 +77,11 @@ impl Report {
     /// To standard output, at most once a second (and the last one always).
     pub(crate) fn lines() -> Self {
         let last: Mutex<Option<Instant>> = Mutex::new(None);
-        Report(Arc::new(move |so_far| {
+        Report(Arc::new(move |word| {
+            let so_far = match word {
+                Word::So(so_far) => so_far,
+                Word::Waits(text) => return line(&serde_json::json!({"waits": text})),
+            };
             let Ok(mut last) = last.lock() else { return };
             if so_far.done < so_far.total && last.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
                 return;
@@ -86,15 +93,33 @@ impl Report {
 
     /// To a step of this process.
     pub(crate) fn to(progress: skykeep_core::Progress) -> Self {
-        Report(Arc::new(move |so_far| {
-            let (done, all) = so_far.bytes();
-            progress.bytes(done, all);
+        Report(Arc::new(move |word| match word {
+            Word::So(so_far) => {
+                let (done, all) = so_far.bytes();
+                progress.bytes(done, all);
+            }
+            Word::Waits(text) => progress.note(text),
         }))
     }
 
     /// Says how far it is.
     pub(crate) fn say(&self, phase: Phase, done: u64, total: u64) {
-        (self.0)(SoFar { phase, done, total });
+        (self.0)(Word::So(SoFar { phase, done, total }));
+    }
+
+    /// Says what it waits for.
+    pub(crate) fn waits(&self, text: String) {
+        (self.0)(Word::Waits(text));
+    }
+
+    /// Into a list: what it waited for.
+    #[cfg(test)]
+    pub(crate) fn heard(list: Arc<Mutex<Vec<String>>>) -> Self {
+        Report(Arc::new(move |word| {
+            if let (Word::Waits(text), Ok(mut list)) = (word, list.lock()) {
+                list.push(text);
+            }
+        }))
     }
 }
 
@@ -103,51 +128,6 @@ pub(crate) fn line(value: &serde_json::Value) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{value}");
     let _ = out.flush();
-}
-
-impl fmt::Debug for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Report")
-    }
-}
-
-impl ProgressBars for Report {
-    fn progress(&self, kind: ProgressType, _prefix: &str) -> Progress {
-        match kind {
-            ProgressType::Bytes => Progress::new(Bar {
-                report: self.clone(),
-                done: AtomicU64::new(0),
-                total: AtomicU64::new(0),
-            }),
-            ProgressType::Spinner | ProgressType::Counter => Progress::hidden(),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Bar {
-    report: Report,
-    done: AtomicU64,
-    total: AtomicU64,
-}
-
-impl RusticProgress for Bar {
-    fn is_hidden(&self) -> bool {
-        false
-    }
-
-    fn set_length(&self, length: u64) {
-        self.total.store(length, Ordering::Relaxed);
-    }
-
-    fn set_title(&self, _title: &str) {}
-
-    fn inc(&self, more: u64) {
-        let done = self.done.fetch_add(more, Ordering::Relaxed) + more;
-        self.report.say(Phase::Write, done, self.total.load(Ordering::Relaxed));
-    }
-
-    fn finish(&self) {}
 }
 
 #[cfg(test)]

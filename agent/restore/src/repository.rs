@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     path::{Component, Path},
     sync::Arc,
+    thread,
 };
 
 use rustic_core::{
@@ -17,7 +18,7 @@ use skykeep_core::Secret;
 use crate::{
     RestoreError,
     job::JobSpec,
-    report::Report,
+    older::{INDEX_PATIENCE, Look, Whole, newest_whole},
     store::{Backend, Bucket, Fault, Store},
     survey::survey,
 };
@@ -54,8 +55,11 @@ pub(crate) fn inspect_in(
     let Some(first) = specs.first() else {
         return Ok(Vec::new());
     };
-    let opened = Opened::new(store, password, first, Report::silent())?;
-    specs.iter().map(|spec| of(&opened.find(spec)?)).collect()
+    let opened = Opened::new(store, password, first)?;
+    let seen = |spec: &JobSpec| opened.find(spec).and_then(|found| of(&found));
+    let looked =
+        |spec| seen(spec).map_err(|e| e.or_else_whole(|| newest_whole(&opened, spec, Look::Index, INDEX_PATIENCE)));
+    specs.iter().map(looked).collect()
 }
 
 fn of(found: &Found) -> Result<Backup, RestoreError> {
@@ -118,6 +122,7 @@ impl Found {
         RestoreError::Damaged {
             place: self.place.clone(),
             why,
+            whole: Whole::Unknown,
         }
     }
 }
@@ -128,10 +133,12 @@ fn fault(fault: Fault, place: &str) -> RestoreError {
         Fault::Missing(key) => RestoreError::Damaged {
             place: place.to_owned(),
             why: format!("the object {key} is missing"),
+            whole: Whole::Unknown,
         },
         Fault::Short(key) => RestoreError::Damaged {
             place: place.to_owned(),
             why: format!("the object {key} is cut short"),
+            whole: Whole::Unknown,
         },
     }
 }
@@ -142,6 +149,7 @@ fn trouble(backend: &Backend, place: &str, error: &RusticError) -> RestoreError 
         None => RestoreError::Damaged {
             place: place.to_owned(),
             why: one_line(error),
+            whole: Whole::Unknown,
         },
     }
 }
@@ -153,12 +161,7 @@ pub(crate) fn one_line(error: &RusticError) -> String {
     text.strip_prefix("Error: ").unwrap_or(&text).to_owned()
 }
 
-fn open(
-    backend: &Arc<Backend>,
-    place: &str,
-    password: &Secret,
-    report: Report,
-) -> Result<Repository<OpenStatus>, RestoreError> {
+fn open(backend: &Arc<Backend>, place: &str, password: &Secret) -> Result<Repository<OpenStatus>, RestoreError> {
     let repository = |why: String| RestoreError::Repository {
         place: place.to_owned(),
         why,
@@ -172,7 +175,7 @@ fn open(
         .ok_or_else(|| repository("its password is no text".into()))?;
     let backends = RepositoryBackends::new(backend.clone(), None);
     let options = RepositoryOptions::default().no_cache(true);
-    Repository::new_with_progress(&options, &backends, report)
+    Repository::new(&options, &backends)
         .and_then(|r| r.open(&Credentials::password(password)))
         .map_err(|e| match e.is_incorrect_password() {
             true if backend.fault().is_none() => repository("no key in it fits this password".into()),
@@ -180,18 +183,8 @@ fn open(
         })
 }
 
-/// Opens the repository and finds what the spec names.
-pub(crate) fn find(
-    store: Box<dyn Store>,
-    password: &Secret,
-    spec: &JobSpec,
-    report: Report,
-) -> Result<Found, RestoreError> {
-    Opened::new(store, password, spec, report)?.find(spec)
-}
-
 /// A repository with its index and its list of snapshots.
-struct Opened {
+pub(crate) struct Opened {
     repo: Arc<Repository<IndexedFullStatus>>,
     snapshots: Vec<SnapshotFile>,
     backend: Arc<Backend>,
@@ -199,24 +192,47 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(store: Box<dyn Store>, password: &Secret, spec: &JobSpec, report: Report) -> Result<Self, RestoreError> {
+    pub(crate) fn new(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Self, RestoreError> {
         let place = spec.place();
         let backend = Arc::new(Backend::new(store, place.clone(), &spec.prefix));
-        let repo = open(&backend, &place, password, report)?;
-        let trouble = |e: Box<RusticError>| trouble(&backend, &place, &e);
-        let snapshots = repo.get_all_snapshots().map_err(trouble)?;
-        // Before the index is read: a wrong name should not cost that.
-        choose(snapshots.clone(), spec)?;
-        let repo = Arc::new(repo.to_indexed().map_err(trouble)?);
-        Ok(Opened {
-            repo,
-            snapshots,
-            backend,
-            place,
+        thread::scope(|scope| {
+            scope.spawn(|| backend.read_ahead());
+            let repo = open(&backend, &place, password)?;
+            let trouble = |e: Box<RusticError>| trouble(&backend, &place, &e);
+            let snapshots = repo.get_all_snapshots().map_err(trouble)?;
+            // A wrong name is told before the index is unpacked.
+            choose(snapshots.clone(), spec)?;
+            let repo = Arc::new(repo.to_indexed().map_err(trouble)?);
+            Ok((repo, snapshots))
+        })
+        .map(|(repo, snapshots)| {
+            backend.opened();
+            Opened {
+                repo,
+                snapshots,
+                backend,
+                place,
+            }
         })
     }
 
-    fn find(&self, spec: &JobSpec) -> Result<Found, RestoreError> {
+    /// All other snapshots of what the spec names, the newest first.
+    pub(crate) fn others(&self, spec: &JobSpec) -> Vec<String> {
+        let chosen = choose(self.snapshots.clone(), spec).ok().map(|s| s.id);
+        let path = Path::new(&spec.path);
+        let others = self
+            .snapshots
+            .iter()
+            .filter(|s| Some(s.id) != chosen && covers(s, path));
+        let mut others: Vec<_> = others
+            .map(|s| (s.time.timestamp(), s.id.to_hex().as_str().to_owned()))
+            .collect();
+        others.sort_unstable_by(|a, b| b.cmp(a));
+        others.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// What the spec names.
+    pub(crate) fn find(&self, spec: &JobSpec) -> Result<Found, RestoreError> {
         let trouble = |e: Box<RusticError>| trouble(&self.backend, &self.place, &e);
         let snapshot = choose(self.snapshots.clone(), spec)?;
         let mut node = Node::new_node(OsString::new().as_os_str(), NodeType::Dir, Metadata::default());
@@ -265,14 +281,15 @@ fn choose(mut snapshots: Vec<SnapshotFile>, spec: &JobSpec) -> Result<SnapshotFi
             .ok_or_else(|| none(format!("snapshot `{wanted}`")));
     }
     let path = Path::new(&spec.path);
-    let covers = |s: &SnapshotFile| {
-        s.paths
-            .iter()
-            .any(|p| path.starts_with(p) || Path::new(p).starts_with(path))
-    };
-    snapshots.retain(covers);
+    snapshots.retain(|s| covers(s, path));
     snapshots
         .into_iter()
         .max_by_key(|s| s.time.timestamp())
         .ok_or_else(|| none(format!("snapshot of `{}`", spec.path)))
+}
+
+/// Whether a snapshot was made of the path, or of something in it or around it.
+fn covers(snapshot: &SnapshotFile, path: &Path) -> bool {
+    let mut paths = snapshot.paths.iter();
+    paths.any(|p| path.starts_with(p) || Path::new(p).starts_with(path))
 }

@@ -1,5 +1,4 @@
-//! How much of a backup is in memory at once. rustic_core reads on twenty threads, up to 40 MB each; the restore's pod is a guest on a
-//! small machine.
+//! How much of a backup is in memory at once: many threads read it, and the restore's pod is a guest on a small machine.
 
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -8,14 +7,12 @@ use std::{
 
 use bytes::Bytes;
 
-/// Bytes that may be lent at once, as they come from the store (packed and encrypted).
-const ALL: usize = 64 << 20;
 /// Whoever waits goes on after this: rather too much memory than a restore that stands still.
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// Counts what is lent.
-#[derive(Default)]
 pub(crate) struct Room {
+    all: usize,
     lent: Mutex<usize>,
     returned: Condvar,
 }
@@ -32,10 +29,19 @@ struct Lent {
 }
 
 impl Room {
+    /// Room for so many bytes.
+    pub(crate) fn of(all: usize) -> Arc<Self> {
+        Arc::new(Room {
+            all,
+            lent: Mutex::default(),
+            returned: Condvar::new(),
+        })
+    }
+
     /// Waits until there is room. One that is larger than all there is gets in when it is alone.
     pub(crate) fn take(self: &Arc<Self>, size: usize) -> Place {
         let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |lent: &mut usize| *lent > 0 && lent.saturating_add(size) > ALL;
+        let full = |lent: &mut usize| *lent > 0 && lent.saturating_add(size) > self.all;
         let (mut lent, _) = self
             .returned
             .wait_timeout_while(lent, LONGEST, full)
@@ -80,7 +86,7 @@ mod tests {
 
     #[test]
     fn no_more_is_lent_than_there_is_and_everybody_comes_in() {
-        let (room, now, most) = (Arc::new(Room::default()), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (room, now, most) = (Room::of(64 << 20), AtomicUsize::new(0), AtomicUsize::new(0));
         thread::scope(|s| {
             for _ in 0..20 {
                 s.spawn(|| {
@@ -99,8 +105,8 @@ mod tests {
 
     #[test]
     fn one_that_is_larger_than_all_gets_in_alone() {
-        let room = Arc::new(Room::default());
-        drop(room.take(ALL * 2));
+        let room = Room::of(10);
+        drop(room.take(20));
         assert_eq!(*room.lent.lock().unwrap(), 0);
     }
 }

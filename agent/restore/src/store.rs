@@ -1,13 +1,19 @@
 //! What rustic_core reads from: objects of a bucket, read only.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
 use skykeep_aws::{AwsError, S3};
 use tokio::runtime::Handle;
 
-use crate::{room::Room, windows::Windows};
+use crate::{ahead::Ahead, room::Room, windows::Windows};
+
+/// Bytes of packs that may be in memory at once, as they come from the store (packed and encrypted).
+const PACKED: usize = 64 << 20;
 
 /// Objects by key, blocking. Implemented by a bucket, and by a map in tests.
 pub(crate) trait Store: Send + Sync + 'static {
@@ -17,6 +23,20 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn read(&self, key: &str) -> Result<Option<Bytes>, AwsError>;
     /// A part of an object; what lies beyond its end is left out.
     fn read_part(&self, key: &str, offset: u64, length: u64) -> Result<Option<Bytes>, AwsError>;
+}
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>, AwsError> {
+        (**self).list(prefix)
+    }
+
+    fn read(&self, key: &str) -> Result<Option<Bytes>, AwsError> {
+        (**self).read(key)
+    }
+
+    fn read_part(&self, key: &str, offset: u64, length: u64) -> Result<Option<Bytes>, AwsError> {
+        (**self).read_part(key, offset, length)
+    }
 }
 
 /// A bucket, for threads that may block (rustic_core's own, and tokio's blocking ones).
@@ -66,12 +86,25 @@ pub(crate) enum Fault {
 
 /// A restic repository in a store, as rustic_core wants it.
 pub(crate) struct Backend {
-    store: Box<dyn Store>,
+    store: Ahead,
     place: String,
     prefix: String,
     fault: Mutex<Option<Fault>>,
     folders: Windows,
     room: Arc<Room>,
+    held: Mutex<BTreeMap<(Id, u64), Bytes>>,
+}
+
+/// A part of a pack that is at hand; as long as this lives, the pieces in it come from there.
+pub(crate) struct Held<'a> {
+    backend: &'a Backend,
+    place: (Id, u64),
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.backend.all_held().remove(&self.place);
+    }
 }
 
 impl Backend {
@@ -82,13 +115,34 @@ impl Backend {
             inner => format!("{inner}/"),
         };
         Backend {
-            store,
+            store: Ahead::new(store),
             place,
             prefix,
             fault: Mutex::new(None),
             folders: Windows::default(),
-            room: Arc::default(),
+            room: Room::of(PACKED),
+            held: Mutex::default(),
         }
+    }
+
+    /// Asks for everything that opening will ask for.
+    pub(crate) fn read_ahead(&self) {
+        let folder = |tpe: FileType| format!("{}{}/", self.prefix, tpe.dirname());
+        let folders = [
+            (FileType::Key, true),
+            (FileType::Snapshot, true),
+            (FileType::Index, true),
+            (FileType::Pack, false),
+        ];
+        self.store.fetch(
+            &[self.key(FileType::Config, &Id::default())],
+            &folders.map(|(tpe, content)| (folder(tpe), content)),
+        );
+    }
+
+    /// Opened: what was read for that is not wanted again.
+    pub(crate) fn opened(&self) {
+        self.store.forget();
     }
 
     /// Takes what went wrong first.
@@ -99,6 +153,38 @@ impl Backend {
     /// Whether there is a repository at all.
     pub(crate) fn exists(&self) -> Result<bool, AwsError> {
         Ok(self.store.read(&self.key(FileType::Config, &Id::default()))?.is_some())
+    }
+
+    /// Reads a part of a pack that several pieces lie in.
+    pub(crate) fn hold(&self, pack: &Id, offset: u64, length: u64) -> RusticResult<Held<'_>> {
+        let place = (*pack, offset);
+        let bytes = self.part(pack, offset, length)?;
+        self.all_held().insert(place, bytes);
+        Ok(Held { backend: self, place })
+    }
+
+    fn all_held(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Id, u64), Bytes>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at_hand(&self, pack: &Id, offset: u64, length: u64) -> Option<Bytes> {
+        let held = self.all_held();
+        let (place, bytes) = held.range(..=(*pack, offset)).next_back()?;
+        let from = usize::try_from(offset - place.1).ok()?;
+        let to = from.checked_add(usize::try_from(length).ok()?)?;
+        (place.0 == *pack && to <= bytes.len()).then(|| bytes.slice(from..to))
+    }
+
+    /// A part of a pack; it counts as lent as long as anybody has it.
+    fn part(&self, pack: &Id, offset: u64, length: u64) -> RusticResult<Bytes> {
+        let key = self.key(FileType::Pack, pack);
+        let wanted = usize::try_from(length).unwrap_or(usize::MAX);
+        let place = self.room.take(wanted);
+        let bytes = self.found(key.clone(), self.store.read_part(&key, offset, length))?;
+        match bytes.len() == wanted {
+            true => Ok(place.filled(bytes)),
+            false => Err(self.failed(Fault::Short(key))),
+        }
     }
 
     fn key(&self, tpe: FileType, id: &Id) -> String {
@@ -160,22 +246,19 @@ impl ReadBackend for Backend {
 
     /// What rustic_core calls cacheable are folders.
     fn read_partial(&self, tpe: FileType, id: &Id, cacheable: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
+        let (from, wanted) = (u64::from(offset), u64::from(length));
+        if !cacheable {
+            return match self.at_hand(id, from, wanted) {
+                Some(bytes) => Ok(bytes),
+                None => self.part(id, from, wanted),
+            };
+        }
         let key = self.key(tpe, id);
-        let read = |offset: u64, length: u64| {
-            let answer = self.store.read_part(&key, offset, length);
-            self.found(key.clone(), answer)
-        };
-        let (from, wanted) = (u64::from(offset), length as usize);
-        let bytes = if cacheable {
-            self.folders.read(id, from, length.into(), read)?
-        } else {
-            let place = self.room.take(wanted);
-            place.filled(read(from, length.into())?)
-        };
-        if bytes.len() == wanted {
-            Ok(bytes)
-        } else {
-            Err(self.failed(Fault::Short(key)))
+        let read = |offset: u64, length: u64| self.found(key.clone(), self.store.read_part(&key, offset, length));
+        let bytes = self.folders.read(id, from, wanted, read)?;
+        match bytes.len() as u64 == wanted {
+            true => Ok(bytes),
+            false => Err(self.failed(Fault::Short(key))),
         }
     }
 

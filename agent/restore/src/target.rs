@@ -3,9 +3,8 @@
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use rustic_core::repofile::{Node, NodeType};
@@ -132,50 +131,6 @@ pub(crate) fn must_fit(target: &Path, ours: u64, needed: u64) -> Result<(), Rest
             target,
             format!("it has room for {free} bytes, {needed} are to be written"),
         ));
-    }
-    Ok(())
-}
-
-/// What rustic_core leaves out: attributes that follow one it could not set, the root's own owner, mode and time.
-/// Everything is on the disk when this returns.
-pub(crate) fn finish(target: &Path, root: &Node, seen: &Survey) -> Result<(), RestoreError> {
-    for (path, node) in &seen.nodes {
-        let path = target.join(path);
-        set_attributes(&path, node)?;
-        // rustic_core takes a mode of 0, which restic leaves out, for one that it may choose.
-        if node.is_file() && node.meta.mode.is_none() {
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).map_err(|e| refused(&path, e))?;
-        }
-    }
-    if root.is_dir() && !root.name.is_empty() {
-        set_attributes(target, root)?;
-        chown(target, root.meta.uid, root.meta.gid).map_err(|e| refused(target, e))?;
-        if let Some(mode) = root.meta.mode {
-            fs::set_permissions(target, fs::Permissions::from_mode(unix_mode(mode))).map_err(|e| refused(target, e))?;
-        }
-        if let Some(time) = root.meta.mtime {
-            let folder = fs::File::open(target).map_err(|e| refused(target, e))?;
-            folder
-                .set_modified(SystemTime::from(time))
-                .map_err(|e| refused(target, e))?;
-        }
-    }
-    let folder = fs::File::open(target).map_err(|e| refused(target, e))?;
-    nix::unistd::syncfs(&folder).map_err(|e| refused(target, e))
-}
-
-fn set_attributes(path: &Path, node: &Node) -> Result<(), RestoreError> {
-    for attribute in node
-        .meta
-        .extended_attributes
-        .iter()
-        .filter(|a| belongs_to_data(&a.name))
-    {
-        let wanted = attribute.value.clone().unwrap_or_default();
-        if xattr::get(path, &attribute.name).ok().flatten().as_ref() != Some(&wanted) {
-            xattr::set(path, &attribute.name, &wanted)
-                .map_err(|e| refused(path, format!("attribute {}: {e}", attribute.name)))?;
-        }
     }
     Ok(())
 }

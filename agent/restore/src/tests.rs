@@ -1,7 +1,7 @@
 //! A real repository (tests/repository, made by restic) comes back into a folder, or does not and says why.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -17,7 +17,7 @@ use crate::{
     RestoreError,
     job::{JobSpec, Outcome, last_outcome_in, restore_in},
     report::Report,
-    repository::{Backup, find},
+    repository::{Backup, Found, Opened},
     store::{Backend, Store},
     survey::survey,
     target, verify,
@@ -95,6 +95,11 @@ fn password() -> Secret {
 fn inspect_in(store: Box<dyn Store>, password: &Secret, spec: &JobSpec) -> Result<Backup, RestoreError> {
     let one = std::slice::from_ref(spec);
     crate::repository::inspect_in(store, password, one).map(|mut all| all.remove(0))
+}
+
+fn found() -> Found {
+    let opened = Opened::new(Box::new(Memory::fixture()), &password(), &spec()).unwrap();
+    opened.find(&spec()).unwrap()
 }
 
 fn restore(store: &Memory, spec: &JobSpec, target: &Path) -> Result<Outcome, RestoreError> {
@@ -233,8 +238,14 @@ fn verifying_finds_every_kind_of_change() {
         return;
     }
     let check = || {
-        let found = find(Box::new(Memory::fixture()), &password(), &spec(), Report::silent()).unwrap();
-        verify::verify(&found, &survey(&found).unwrap(), target, &Report::silent())
+        let found = found();
+        verify::verify(
+            &found,
+            &survey(&found).unwrap(),
+            target,
+            &BTreeSet::new(),
+            &Report::silent(),
+        )
     };
     let numbers = target.join("sub/deep/numbers");
     let changes: [(&str, &dyn Fn()); 9] = [
@@ -312,7 +323,7 @@ fn nothing_of_somebody_else_is_overwritten() {
 
 #[test]
 fn a_volume_that_is_too_small_is_refused_before_anything_is_written() {
-    let found = find(Box::new(Memory::fixture()), &password(), &spec(), Report::silent()).unwrap();
+    let found = found();
     let (seen, folder) = (survey(&found).unwrap(), tempfile::tempdir().unwrap());
     target::check_room(folder.path(), &seen, 1).unwrap();
     let error = target::check_room(folder.path(), &seen, u64::MAX).unwrap_err();
@@ -439,6 +450,9 @@ fn the_log_of_a_job_is_understood() {
     let log = format!(
         "noise\n{{\"progress\":{{\"phase\":\"write\",\"done\":1,\"total\":9}}}}\n{{\"progress\":{{\"phase\":\"verify\",\"done\":5,\"total\":9}}}}\n{{\"outcome\":{outcome}}}\n"
     );
+    assert_eq!(crate::job::waits_in(&log), None);
+    let waits = format!("{log}{{\"waits\":\"the store\"}}\n");
+    assert_eq!(crate::job::waits_in(&waits).as_deref(), Some("the store"));
     assert_eq!(crate::job::last_progress_in(&log).unwrap().bytes(), (14, 18));
     assert_eq!(last_outcome_in::<Outcome>(&log).unwrap().bytes, 2);
     assert_eq!(

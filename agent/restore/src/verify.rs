@@ -1,7 +1,7 @@
 //! Compares what is on the volume with what the backup holds. Shares no code with the writing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, Metadata},
     io::Read,
     os::unix::fs::{FileTypeExt, MetadataExt},
@@ -31,8 +31,15 @@ const READERS: usize = 8;
 /// How many things a reader takes at a time.
 const HANDFUL: usize = 64;
 
-/// Every file is read back and each of its pieces hashed; kind, size, mode, owner, time, link and attributes compared.
-pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Report) -> Result<Outcome, RestoreError> {
+/// Every file is read back and each of its pieces hashed, unless that is done and good; kind, size, mode, owner, time, link and attributes
+/// compared.
+pub(crate) fn verify(
+    found: &Found,
+    seen: &Survey,
+    target: &Path,
+    good: &BTreeSet<usize>,
+    report: &Report,
+) -> Result<Outcome, RestoreError> {
     let mut outcome = Outcome {
         snapshot: found.snapshot_id(),
         time: found.time(),
@@ -43,7 +50,7 @@ pub(crate) fn verify(found: &Found, seen: &Survey, target: &Path, report: &Repor
         attributes_left_out: 0,
     };
     let mut links = BTreeMap::new();
-    let all = compare_all(found, seen, target, report)?;
+    let all = compare_all(found, seen, target, good, report)?;
     for (told, (path, node)) in all.iter().zip(&seen.nodes) {
         outcome.attributes_left_out += told.attributes_left_out;
         match node.node_type {
@@ -80,13 +87,24 @@ struct Told {
 
 /// Looks at everything, several things at once. Answers in the order of the backup, and of several differences tells the first: handfuls
 /// are begun in that order, and one that was begun is looked at to its end or its own difference.
-fn compare_all(found: &Found, seen: &Survey, target: &Path, report: &Report) -> Result<Vec<Told>, RestoreError> {
-    let handfuls: Vec<_> = seen.nodes.chunks(HANDFUL).collect();
+fn compare_all(
+    found: &Found,
+    seen: &Survey,
+    target: &Path,
+    good: &BTreeSet<usize>,
+    report: &Report,
+) -> Result<Vec<Told>, RestoreError> {
+    let all: Vec<_> = seen.nodes.iter().enumerate().collect();
+    let handfuls: Vec<_> = all.chunks(HANDFUL).collect();
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let done = Mutex::new(0);
-    let one = |(path, node): &(PathBuf, Node), buffer: &mut [u8]| {
-        let told = compare(found, &target.join(path), node, buffer)?;
+    let one = |(number, (path, node)): &(usize, &(PathBuf, Node)), buffer: &mut [u8]| {
+        let path = target.join(path);
+        let (told, meta) = compare(&path, node)?;
         if node.is_file() {
+            if !good.contains(number) {
+                compare_content(found, &path, node, &meta, buffer)?;
+            }
             // Said while it is held, or a reader that was overtaken would say less than the one before.
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
             *done += node.meta.size;
@@ -122,18 +140,41 @@ fn compare_all(found: &Found, seen: &Survey, target: &Path, report: &Report) -> 
     Ok(all)
 }
 
-fn compare(found: &Found, path: &Path, node: &Node, buffer: &mut [u8]) -> Result<Told, RestoreError> {
+/// Which of these files are on the disk as the backup has them; no more is read when it is over.
+pub(crate) fn contents(found: &Found, seen: &Survey, target: &Path, files: &[usize], over: &AtomicBool) -> Vec<usize> {
+    let next = AtomicUsize::new(0);
+    let reader = || {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut good = Vec::new();
+        while !over.load(Ordering::Acquire) {
+            let Some(number) = files.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                break;
+            };
+            let Some((path, node)) = seen.nodes.get(*number) else {
+                continue;
+            };
+            let path = target.join(path);
+            let same = fs::symlink_metadata(&path)
+                .is_ok_and(|meta| meta.is_file() && compare_content(found, &path, node, &meta, &mut buffer).is_ok());
+            good.extend(same.then_some(*number));
+        }
+        good
+    };
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS.min(files.len())).map(|_| scope.spawn(reader)).collect();
+        readers.into_iter().flat_map(|r| r.join().unwrap_or_default()).collect()
+    })
+}
+
+fn compare(path: &Path, node: &Node) -> Result<(Told, Metadata), RestoreError> {
     let meta = fs::symlink_metadata(path).map_err(|e| differs(path, format!("it can't be looked at: {e}")))?;
     compare_kind(path, node, &meta)?;
     compare_meta(path, node, &meta)?;
-    let attributes_left_out = compare_attributes(path, node)?;
-    if node.is_file() {
-        compare_content(found, path, node, &meta, buffer)?;
-    }
-    Ok(Told {
+    let told = Told {
         inode: (meta.dev(), meta.ino()),
-        attributes_left_out,
-    })
+        attributes_left_out: compare_attributes(path, node)?,
+    };
+    Ok((told, meta))
 }
 
 pub(crate) fn differs(path: &Path, why: impl Into<String>) -> RestoreError {

@@ -113,6 +113,21 @@ jq -r '.links[].path' "$own/pgbackrest.json"
 for part in archive backup; do objects pgbackrest $part; done >"$dir/after"
 cmp "$dir/before" "$dir/after"
 echo "the old path got no new object"
+echo "== the newest base backup is damaged: an older one and all of the WAL give the same database"
+repository spoiled
+castle spoiled
+as mkdir "$own/spoiled-old" "$own/spoiled-old.run"
+as "$own/make" "$own/spoiled-old" "$own/spoiled.d" >/dev/null 2>&1
+as ln -s data "$own/spoiled-old/pgdata"
+as ln -s "$own/spoiled.d" "$own/spoiled-old.run/archive"
+backup="pgbackrest --config=/dev/null --config-include-path=$own/spoiled.d --stanza=main --pg1-path=$own/spoiled-old/pgdata --pg1-socket-path=$own/spoiled-old.sock --pg1-user=postgres --log-level-file=off --lock-path=$own/spoiled-old.sock --start-fast --type=full backup"
+seeded=$(ask spoiled-old "$(more a)" "copy (select 1) to program '$backup'" "$(more b)" "select pg_switch_wal()" "$SUM" | tail -n 1)
+newest=$(objects spoiled backup/main | jq -r 'keys[]' | grep -oE '^[0-9]{8}-[0-9]{6}F/' | sort -u | tail -n 1)
+piece=$(objects spoiled "backup/main/$newest" | jq -r 'to_entries[] | select(.value.type == "file" and (.key | startswith("pg_data/base"))) | .key' | tail -n 1)
+head -c 1000 /dev/urandom | as pgbackrest --config=/dev/null --config-include-path="$own/spoiled.d" --log-level-file=off repo-put "backup/main/$newest$piece"
+reborn spoiled A claim-spoiled >"$dir/out"
+[ "$(ask claim-spoiled "$SUM")" = "$seeded" ]
+grep -o '"damaged":"[^"]*"' "$dir/out" | grep -q "${newest%/}"
 if [ -n "${SHORT:-}" ]; then exit 0; fi
 
 echo "== killed again and again, then left alone"

@@ -18,8 +18,8 @@ use crate::store::Store;
 const KEPT: u64 = 64 << 20;
 /// Blocks that are fetched at once when they are read one after the other.
 const AHEAD: u64 = 4;
-/// The largest volume.cfg, and the largest configuration of a backup: that of 4 TiB in blocks of 2 MiB.
-const LARGEST: (u64, u64) = (1 << 20, 256 << 20);
+/// The largest volume.cfg.
+const LARGEST: u64 = 1 << 20;
 
 /// A backup that was found, its blocks looked up.
 pub(crate) struct Blocks {
@@ -49,7 +49,7 @@ impl Blocks {
         let folder = cfg::folder(prefix, name);
         let config = |key: String, why: String| Fault::Config { key, why };
         let key = format!("{folder}volume.cfg");
-        let text = store.read_part(&key, 0, LARGEST.0)?.ok_or_else(|| Fault::NoVolume {
+        let text = store.read_part(&key, 0, LARGEST)?.ok_or_else(|| Fault::NoVolume {
             place: place.to_owned(),
             volume: name.to_owned(),
         })?;
@@ -114,6 +114,21 @@ impl Blocks {
             return Err(broken(&format!("it has {} bytes unpacked", data.len())));
         }
         Ok(Arc::new(data))
+    }
+
+    /// Reads these and forgets them: whether they are what their names say.
+    pub(super) fn check(&self, sums: &[&String]) -> Result<(), Fault> {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = sums
+                .iter()
+                .map(|sum| scope.spawn(|| self.fetch(sum).map(drop)))
+                .collect();
+            let broke = |_| Fault::Damaged {
+                volume: self.name.clone(),
+                why: "another thread broke off".into(),
+            };
+            threads.into_iter().try_for_each(|t| t.join().map_err(broke)?)
+        })
     }
 
     /// A block's content; `None` where the volume is empty.
@@ -195,20 +210,14 @@ fn choose(store: &dyn Store, folder: &str, volume: &str, place: &str, wanted: &s
     let mut others = Vec::new();
     let which = Wanted::of(wanted);
     for (key, size) in store.list(&format!("{folder}backups/"))? {
-        let name = key
-            .rsplit('/')
-            .next()
-            .and_then(|file| file.strip_prefix("backup_")?.strip_suffix(".cfg"));
-        let Some(name) = name.filter(|name| cfg::is_name(name)) else {
-            continue;
-        };
+        let Some(name) = cfg::backup_name(&key) else { continue };
         if matches!(which, Wanted::Named(wanted) if wanted != name) {
             others.push(name.to_owned());
             continue;
         }
         // One that can't be read may be the newest: an older state never comes back silently.
         let broken = |why: String| Fault::Config { key: key.clone(), why };
-        if size > LARGEST.1 {
+        if size > cfg::LARGEST {
             return Err(broken(format!("it has {size} bytes")));
         }
         let text = store

@@ -243,6 +243,16 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// The largest configuration of a backup: that of 4 TiB in blocks of 2 MiB.
+pub const LARGEST: u64 = 256 << 20;
+
+/// The name of the backup whose configuration this key is.
+pub fn backup_name(key: &str) -> Option<&str> {
+    let file = key.rsplit('/').next()?;
+    let name = file.strip_prefix("backup_")?.strip_suffix(".cfg")?;
+    is_name(name).then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,6 +56,13 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// Whether another backup of the volume may do better.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Fault::Config { .. } | Fault::Block { .. } | Fault::Damaged { .. })
+    }
+}
+
 impl From<AwsError> for Fault {
     fn from(e: AwsError) -> Self {
         Fault::Store(e)

@@ -7,8 +7,14 @@ use skykeep_aws::S3;
 use super::{
     ext4::{Device, kind_of},
     job::Spec,
+    older,
 };
-use crate::{RestoreError, repository::blocking, store::Bucket};
+use crate::{
+    RestoreError,
+    older::{INDEX_PATIENCE, Look},
+    repository::blocking,
+    store::{Bucket, Store},
+};
 
 /// What a backup holds, as far as its configuration and its first block tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,9 +31,10 @@ pub struct Seen {
 
 /// Finds the backup, checks that all its blocks are there, and that it holds a file system that is read here. Reads only.
 pub async fn inspect(s3: Arc<S3>, spec: Spec) -> Result<Seen, RestoreError> {
-    let store = Box::new(Bucket::new(s3));
+    let store: Arc<dyn Store> = Arc::new(Bucket::new(s3));
     blocking(move || {
-        let blocks = spec.find(store)?;
+        let whole = || older::newest_whole(&store, &spec, Look::Index, INDEX_PATIENCE);
+        let blocks = spec.find(Box::new(store.clone())).map_err(|e| e.or_else_whole(whole))?;
         let mut head = vec![0; 2048];
         blocks.read_at(0, &mut head)?;
         kind_of(&spec.volume, &head)?;

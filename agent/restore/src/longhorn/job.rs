@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use skykeep_aws::S3;
 use url::Url;
 
-use super::{blocks::Blocks, ext4::Ext4, verify, write};
+use super::{blocks::Blocks, ext4::Ext4, older, verify, write};
 use crate::{
     RestoreError,
     job::Outcome,
+    older::{Look, PATIENCE},
+    patient::Patient,
     report::Report,
     repository::blocking,
     store::{Bucket, Store},
@@ -48,7 +50,8 @@ impl Spec {
 
 /// Restores and verifies in this process.
 pub(crate) async fn here(s3: Arc<S3>, spec: &Spec, target: &Path, report: Report) -> Result<Outcome, RestoreError> {
-    let (store, spec, target) = (Box::new(Bucket::new(s3)), spec.clone(), target.to_owned());
+    let store = Box::new(Patient::new(Bucket::new(s3), report.clone()));
+    let (spec, target) = (spec.clone(), target.to_owned());
     blocking(move || restore_in(store, &spec, &target, &report)).await
 }
 
@@ -59,7 +62,13 @@ pub(super) fn restore_in(
     target: &Path,
     report: &Report,
 ) -> Result<Outcome, RestoreError> {
-    let blocks = spec.find(store)?;
+    let store: Arc<dyn Store> = store.into();
+    let whole = || older::newest_whole(&store, spec, Look::Content, PATIENCE);
+    back(&store, spec, target, report).map_err(|e| e.or_else_whole(whole))
+}
+
+fn back(store: &Arc<dyn Store>, spec: &Spec, target: &Path, report: &Report) -> Result<Outcome, RestoreError> {
+    let blocks = spec.find(Box::new(store.clone()))?;
     let fs = Ext4::open(&blocks)?;
     let plan = write::plan(&fs)?;
     if spec.replace {

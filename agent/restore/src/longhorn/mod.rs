@@ -11,6 +11,7 @@ mod ext4;
 mod fault;
 mod inspect;
 pub mod job;
+mod older;
 #[cfg(test)]
 mod tests;
 mod verify;

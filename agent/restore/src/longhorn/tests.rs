@@ -2,6 +2,7 @@
 //! tells them. Needs root, getfacl and getfattr.
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -18,7 +19,7 @@ use super::{
     ext4::{Device, Ext4},
     job::{Spec, restore_in},
 };
-use crate::{RestoreError, job::Outcome, report::Report, store::Store};
+use crate::{RestoreError, Whole, job::Outcome, report::Report, store::Store};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/longhorn");
 
@@ -202,8 +203,15 @@ fn first_block(store: &Path) -> PathBuf {
 fn a_missing_or_spoiled_block_names_itself_and_nothing_is_written() {
     let target = tempfile::tempdir().unwrap();
     let fails = |store: &Path| match restore(store, &spec("pvc-lz4", "latest"), target.path()) {
-        Err(RestoreError::Longhorn(Fault::Block { key, why })) => {
+        Err(RestoreError::LonghornDamaged { fault, whole }) => {
+            assert!(
+                matches!(&whole, Whole::Found { name, .. } if name == "backup-1"),
+                "{whole:?}"
+            );
             assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
+            let Fault::Block { key, why } = *fault else {
+                panic!("{fault:?}")
+            };
             (key, why)
         }
         other => panic!("{other:?}"),
@@ -231,6 +239,39 @@ fn a_missing_or_spoiled_block_names_itself_and_nothing_is_written() {
     );
     fs::remove_file(&block).unwrap();
     assert_eq!(fails(&store), (key, "it is missing".into()));
+}
+
+#[test]
+fn the_newest_backup_that_is_whole_is_named() {
+    let place = copy();
+    let store = place.path().join("store");
+    let blocks = |backup: &str| {
+        let found = spec("pvc-lz4", backup).find(Box::new(Folder(store.clone()))).unwrap();
+        found.backup.blocks.into_values().collect::<BTreeSet<_>>()
+    };
+    let of_the_newest = &blocks("latest") - &blocks("backup-1");
+    let key = block_key(of_the_newest.first().unwrap());
+    let block = store.join(folder("", "pvc-lz4")).join(key);
+    let mut bytes = fs::read(&block).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&block, bytes).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let error = restore(&store, &spec("pvc-lz4", "latest"), target.path()).unwrap_err();
+    let RestoreError::LonghornDamaged { whole, .. } = &error else {
+        panic!("{error:?}")
+    };
+    let Whole::Found { name, read, .. } = whole else {
+        panic!("{error:?}")
+    };
+    assert!(name == "backup-1" && *read, "{error:?}");
+    use skykeep_core::Explain;
+    assert!(
+        error.remedy().contains("set `backup: backup-1` in castle.yaml"),
+        "{}",
+        error.remedy()
+    );
+    let target = tempfile::tempdir().unwrap();
+    restore(&store, &spec("pvc-lz4", name), target.path()).unwrap();
 }
 
 #[test]

@@ -99,12 +99,12 @@ pub(crate) fn restore(spec: &Spec, folders: &Folders, report: &Report) -> Result
     Ok(outcome)
 }
 
-struct Job<'a> {
-    programs: Programs,
-    spec: &'a Spec,
-    folders: &'a Folders,
-    place: Place<'a>,
-    until: Instant,
+pub(super) struct Job<'a> {
+    pub(super) programs: Programs,
+    pub(super) spec: &'a Spec,
+    pub(super) folders: &'a Folders,
+    pub(super) place: Place<'a>,
+    pub(super) until: Instant,
 }
 
 impl Job<'_> {
@@ -128,7 +128,7 @@ impl Job<'_> {
         })
     }
 
-    fn pgbackrest(&self, repository: &Path) -> Command {
+    pub(super) fn pgbackrest(&self, repository: &Path) -> Command {
         let mut command = self.programs.pgbackrest();
         command
             .arg(format!("--config={}", self.configuration().display()))
@@ -138,7 +138,7 @@ impl Job<'_> {
     }
 
     /// What pgBackRest says of the stanza in a repository.
-    fn info(&self, repository: &Path) -> Result<Value, RestoreError> {
+    pub(super) fn info(&self, repository: &Path) -> Result<Value, RestoreError> {
         let mut command = self.pgbackrest(repository);
         command.args([
             "--output=json",
@@ -156,7 +156,7 @@ impl Job<'_> {
     fn bring_back(&self, report: &Report) -> Result<Outcome, RestoreError> {
         let info = self.info(&self.folders.source)?;
         let last = last_segment(&info);
-        let mut outcome = self.copy(&info, report)?;
+        let mut outcome = self.base(&info, report)?;
         let data = self.place.data();
         // Without `hot_standby` nobody comes in before the end of the recovery, and the old machine's limits do not matter.
         let own = ["archive_mode=off", "hot_standby=off"].map(str::to_owned);
@@ -181,34 +181,6 @@ impl Job<'_> {
         }
         server.stop(self.until)?;
         self.place.write(Phase::Restored, &outcome)?;
-        Ok(outcome)
-    }
-
-    /// The base backup into the data folder.
-    fn copy(&self, info: &Value, report: &Report) -> Result<Outcome, RestoreError> {
-        let mut command = self.pgbackrest(&self.folders.source);
-        if self.place.prepare()? {
-            command.arg("--delta");
-        }
-        if let Some(target) = &self.spec.target {
-            command.args(["--type=time", "--target-action=promote"]);
-            command.arg(format!("--target={target}"));
-        }
-        command.args(["--log-level-console=detail", "--log-timestamp=n", "restore"]);
-        let doing = "restore the base backup";
-        let (mut outcome, mut done) = (Outcome::default(), 0);
-        let said = talk(&mut command, &[], doing, self.until, &mut |line| {
-            if let Some(label) = label_in(line) {
-                outcome.bytes = size_of(info, label);
-                label.clone_into(&mut outcome.backup);
-            }
-            if let Some(percent) = percent_in(line) {
-                done = done.max((outcome.bytes as f64 * percent / 100.0) as u64);
-                // The last byte is there when all of it has been verified.
-                report.say(Stage::Write, done, outcome.bytes);
-            }
-        })?;
-        said.out_of(doing)?;
         Ok(outcome)
     }
 
@@ -388,34 +360,6 @@ fn newest_label(info: &Value) -> Option<&str> {
     info.pointer("/backup")?.as_array()?.last()?.get("label")?.as_str()
 }
 
-fn size_of(info: &Value, label: &str) -> u64 {
-    let all = info.pointer("/backup").and_then(Value::as_array);
-    let found = all
-        .into_iter()
-        .flatten()
-        .find(|b| b.get("label").and_then(Value::as_str) == Some(label));
-    found
-        .and_then(|b| b.pointer("/info/size")?.as_u64())
-        .unwrap_or_default()
-}
-
-/// `repo1: restore backup set 20261130-194114F, ...`.
-fn label_in(line: &str) -> Option<&str> {
-    let rest = line.split_once("restore backup set ")?.1;
-    rest.split([',', ' ']).next().filter(|label| !label.is_empty())
-}
-
-/// `restore file ... (8KB, 12.34%) ...`.
-fn percent_in(line: &str) -> Option<f64> {
-    let before = line.contains("restore file ").then(|| line.split_once("%)"))??.0;
-    before
-        .rsplit_once(", ")?
-        .1
-        .parse()
-        .ok()
-        .filter(|p| (0.0..=100.0).contains(p))
-}
-
 /// The segment in which the newest timeline left its parent, from its history.
 fn left_at(history: &str, segment_size: u64) -> Option<Segment> {
     let mut words = history.lines().rfind(|l| !l.trim().is_empty())?.split_whitespace();
@@ -434,16 +378,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_is_read_from_pgbackrests_own_lines() {
-        let line = "P01 DETAIL: restore file /target/pgdata/base/5/2674 (472KB, 34.90%) checksum e3b0";
-        assert_eq!(percent_in(line), Some(34.9));
-        assert_eq!(percent_in("P00   INFO: write updated /target/x (10%)"), None);
-        let line =
-            "P00   INFO: repo1: restore backup set 20261130-194114F_20261130-194118I, recovery will start at 2026";
-        assert_eq!(label_in(line), Some("20261130-194114F_20261130-194118I"));
-    }
-
-    #[test]
     fn where_a_timeline_left_its_parent() {
         let history = "1\t0/5000100\tno recovery target specified\n\n2\t1/AB0000A0\tno recovery target specified\n";
         assert_eq!(
@@ -458,10 +392,9 @@ mod tests {
     fn what_pgbackrest_says_of_a_stanza_is_read() {
         let info = json!({
             "archive": [{"id": "15-1", "max": "000000010000000000000005"}],
-            "backup": [{"label": "a", "info": {"size": 7}}, {"label": "b", "info": {"size": 8}}],
+            "backup": [{"label": "a"}, {"label": "b"}],
         });
         assert_eq!(newest_label(&info), Some("b"));
-        assert_eq!(size_of(&info, "a"), 7);
         assert_eq!(last_segment(&info).unwrap().to_string(), "000000010000000000000005");
         assert_eq!(newest_label(&Value::Null), None);
     }

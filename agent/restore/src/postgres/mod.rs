@@ -4,6 +4,7 @@
 //! [`job`] is what runs there. The real `pgbackrest` and `postgres` do the work; here it is said which, when, and what must be true
 //! before anybody may use the database. The repository that it came from is only read: a reborn database archives to a path of its own.
 
+mod base;
 pub mod conf;
 mod fault;
 pub mod info;

@@ -34,6 +34,9 @@ pub struct Spec {
 pub struct Outcome {
     /// The backup that it began from.
     pub backup: String,
+    /// The newest backup, when it was damaged and this one is older: the WAL made up for it.
+    #[serde(default)]
+    pub damaged: Option<String>,
     /// The last transaction that was replayed, as the database says it; empty when there was none after the backup.
     pub last_transaction: String,
     /// The timeline it is on now.
@@ -62,6 +65,10 @@ impl Outcome {
             "" => String::new(),
             at => format!(", transactions until {at}"),
         };
+        let damaged = match &self.damaged {
+            Some(label) => format!(" (THE NEWEST, {label}, IS DAMAGED: make a new one and see why)"),
+            None => String::new(),
+        };
         let looked = match self.amcheck {
             true => ", tables and indexes checked",
             false => "",
@@ -75,7 +82,7 @@ impl Outcome {
             None => String::new(),
         };
         format!(
-            "backup {}{until}, {} bytes{looked}, {} questions answered{set}; archives anew from backup {}{warning}",
+            "backup {}{damaged}{until}, {} bytes{looked}, {} questions answered{set}; archives anew from backup {}{warning}",
             self.backup,
             self.bytes,
             self.answers.len(),
@@ -102,7 +109,10 @@ mod tests {
             ..Outcome::default()
         };
         let good = outcome.say();
+        outcome.damaged = Some("20261130-204000F".into());
+        let older = outcome.say();
+        outcome.damaged = None;
         outcome.warning = Some("ERROR: [031]: option 'repo1-path' cannot be set multiple times".into());
-        insta::assert_snapshot!(format!("{good}\n{}", outcome.say()));
+        insta::assert_snapshot!(format!("{good}\n{older}\n{}", outcome.say()));
     }
 }
