@@ -106,6 +106,13 @@ pub struct Instance {
     pub public_ip: Option<Ipv4Addr>,
 }
 
+impl Instance {
+    /// Whether it runs etcd and the API: [`crate::plan_nodes`] names them so.
+    pub fn is_control_plane(&self) -> bool {
+        self.name.starts_with("cp")
+    }
+}
+
 /// Anything that carries the castle's tags.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Thing {

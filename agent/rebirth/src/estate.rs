@@ -1,7 +1,7 @@
 //! Everything the steps share: the owner's part, the open secrets, the clients, and what the steps have found so far.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     sync::{
         Arc, OnceLock,
@@ -103,6 +103,12 @@ pub struct Estate {
     pub launched: std::sync::Mutex<Vec<Instance>>,
     /// Nodes that run, with their public addresses, each with the moment it was first seen running.
     running: std::sync::Mutex<Vec<(Instance, Instant)>>,
+    /// Held while a machine is made anew.
+    pub(crate) replacing: tokio::sync::Mutex<()>,
+    /// Nodes that were made anew under way.
+    pub(crate) replaced: std::sync::Mutex<BTreeSet<String>>,
+    /// Why no control plane is made anew any more, once that is so.
+    pub(crate) given_up: watch::Sender<Option<Explained>>,
     /// Public addresses of the control planes that run.
     pub api_at: Addresses,
     /// The certificate that makes us administrator for a day.
@@ -175,6 +181,9 @@ impl Estate {
             launches: std::sync::Mutex::default(),
             launched: std::sync::Mutex::new(Vec::new()),
             running: std::sync::Mutex::default(),
+            replacing: tokio::sync::Mutex::default(),
+            replaced: std::sync::Mutex::default(),
+            given_up: watch::Sender::new(None),
             api_at,
             admin: Slot::named("the administrator's certificate"),
             api: Slot::named("the cluster's API"),
@@ -298,7 +307,7 @@ impl Estate {
         running.retain(|(old, _)| nodes.iter().all(|new| new.name != old.name));
         running.extend(nodes.into_iter().map(|node| (node, now)));
         running.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-        let control_planes = running.iter().filter(|(n, _)| n.name.starts_with("cp"));
+        let control_planes = running.iter().filter(|(n, _)| n.is_control_plane());
         self.api_at
             .set(control_planes.filter_map(|(n, _)| n.public_ip).collect());
     }

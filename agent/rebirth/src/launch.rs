@@ -8,7 +8,11 @@ use skykeep_cloud::{Instance, PlannedNode};
 use skykeep_cluster::{cry::mark, plan::Blueprint, seal, seal::NodeId, user_data::user_data};
 use skykeep_core::{Explain, Explained, Progress, Trouble};
 
-use crate::{estate::Estate, journal::Attempt, mirror};
+use crate::{
+    estate::Estate,
+    journal::{Attempt, Entries},
+    member, mirror,
+};
 
 /// A sealed node plan can be fetched for this long.
 const BLOB_LIFE: Duration = Duration::from_secs(60 * 60);
@@ -32,13 +36,20 @@ pub struct Launch {
 /// Puts the sealed plan of every node into the state bucket, for the attempt that the journal says.
 pub(crate) async fn prepare_all(estate: &Estate) -> Result<(), Trouble> {
     let names: Vec<String> = estate.planned().into_iter().map(|n| n.name).collect();
+    let gone = member::gone(estate).await?;
     let now = now();
     let attempts = estate.journal.get()?.update(|entries| {
         if let Some(run) = entries.run(&estate.run) {
             run.began = now;
             run.from = estate.seen_from.get().map(ToString::to_string).unwrap_or_default();
         }
-        let attempt = |name: &String| entries.attempt(name, None, now, FRESH);
+        entries.anew.extend(gone.clone());
+        let attempt = |name: &String| {
+            let used_up = gone
+                .contains_key(name)
+                .then(|| entries.attempts.get(name).map_or(0, |last| last.number));
+            entries.attempt(name, used_up, now, FRESH)
+        };
         names.iter().map(attempt).collect::<Vec<_>>()
     });
     let attempts = attempts.await?;
@@ -86,6 +97,16 @@ pub(crate) async fn replacement(estate: &Estate, name: &str, progress: &Progress
     node(estate, planned, progress).await
 }
 
+/// Writes down which machines run, so that the next run knows which are gone.
+pub(crate) async fn note_machines(estate: &Estate) -> Result<(), Trouble> {
+    let running = estate.running()?;
+    let note = |entries: &mut Entries| {
+        let ids = running.iter().map(|(node, _)| (node.name.clone(), node.id.clone()));
+        entries.machines.extend(ids);
+    };
+    estate.journal.get()?.update(note).await
+}
+
 /// Whether the present attempt at this node was begun by this run.
 pub(crate) fn is_new(estate: &Estate, name: &str) -> bool {
     let launches = estate.launches.lock();
@@ -104,11 +125,12 @@ fn prepared(estate: &Estate, name: &str) -> Result<(u32, Vec<u8>), Trouble> {
 }
 
 async fn next_attempt(estate: &Estate, name: &str, used_up: u32) -> Result<(), Trouble> {
+    let anew = member::next(estate, name).await?;
     let now = now();
-    let attempt = estate
-        .journal
-        .get()?
-        .update(|entries| entries.attempt(name, Some(used_up), now, FRESH));
+    let attempt = estate.journal.get()?.update(|entries| {
+        entries.anew.extend(anew.clone());
+        entries.attempt(name, Some(used_up), now, FRESH)
+    });
     seal_plan(estate, name, attempt.await?, true).await
 }
 
@@ -120,12 +142,19 @@ async fn seal_plan(estate: &Estate, name: &str, attempt: Attempt, new: bool) -> 
     let from = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(attempt.from).unwrap_or_default());
     // Signed for the attempt's moment, not for ours: the plan's bytes are the same on every laptop.
     let sources = mirror::sources(estate, from, BLOB_LIFE)?;
+    let entries = estate.journal.get()?.entries().await;
+    let joins = entries
+        .anew
+        .into_iter()
+        .filter_map(|(name, joins)| joins.then_some(name));
+    let joins = joins.collect();
     let blueprint = Blueprint {
         castle: &estate.castle,
         lock: &estate.lock,
         generation,
         pki: estate.pki.get()?,
         nodes: &nodes,
+        joins: &joins,
         sources: &sources,
     };
     let id = NodeId::new(&estate.castle.name, generation, name, attempt.number);

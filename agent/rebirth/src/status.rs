@@ -104,7 +104,7 @@ pub async fn status(estate: &Estate) -> Result<Status, Trouble> {
 }
 
 /// Whether the name of a thing (`rossi-cp1` or `cp1`) is that of a node.
-fn is_node(thing: &str, node: &str) -> bool {
+pub(crate) fn is_node(thing: &str, node: &str) -> bool {
     thing == node
         || thing
             .strip_suffix(node)

@@ -53,6 +53,10 @@ fn plan_of(name: &str) -> NodePlan {
 }
 
 fn plan_with(name: &str, lock: &Lock, sources: &Sources<'_>) -> NodePlan {
+    plan_joining(name, &BTreeSet::new(), lock, sources)
+}
+
+fn plan_joining(name: &str, joins: &BTreeSet<String>, lock: &Lock, sources: &Sources<'_>) -> NodePlan {
     let derive = |label: &str| Secret::new(Sha256::digest(label.as_bytes()).to_vec());
     let generation: Generation = "01KAS0000000000000000000RS".parse().unwrap();
     let pki = Pki::derive("rossi", &generation, &derive).unwrap();
@@ -63,6 +67,7 @@ fn plan_with(name: &str, lock: &Lock, sources: &Sources<'_>) -> NodePlan {
         generation: &generation,
         pki: &pki,
         nodes: &nodes,
+        joins,
         sources,
     }
     .node_plan(name)
@@ -158,6 +163,21 @@ fn the_steps_of_each_kind_of_node() {
         lines.join("\n")
     };
     insta::assert_snapshot!(format!("{}\n\n{}\n\n{}", list("cp1"), list("cp2"), list("w1")));
+}
+
+#[test]
+fn a_control_plane_made_anew_joins_before_its_etcd_starts() {
+    let joins = BTreeSet::from(["cp2".to_owned()]);
+    let plan = |name| plan_joining(name, &joins, &lock(), &Sources::default());
+    let two = plan("cp2");
+    assert!(file(&two, KUBEADM).contains("existing") && !file(&plan("cp1"), KUBEADM).contains("existing"));
+    assert_eq!(plan("cp1").etcd, None);
+    let titles: Vec<String> = two
+        .steps
+        .iter()
+        .map(|s| format!("{}: {}", s.title, s.argv.join(" ")))
+        .collect();
+    insta::assert_snapshot!(format!("{:#?}\n{}", two.etcd.unwrap(), titles.join("\n")));
 }
 
 #[test]

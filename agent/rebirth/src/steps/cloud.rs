@@ -154,6 +154,7 @@ async fn running(estate: Arc<Estate>, progress: Progress) -> Result<String, Trou
     };
     let outcome = format!("{} machines", nodes.len());
     estate.runs(nodes);
+    launch::note_machines(&estate).await?;
     Ok(outcome)
 }
 
