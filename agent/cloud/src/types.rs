@@ -106,6 +106,13 @@ pub struct Instance {
     pub public_ip: Option<Ipv4Addr>,
 }
 
+impl Instance {
+    /// Whether it runs etcd and the API: [`crate::plan_nodes`] names them so.
+    pub fn is_control_plane(&self) -> bool {
+        self.name.starts_with("cp")
+    }
+}
+
 /// Anything that carries the castle's tags.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Thing {
@@ -123,5 +130,14 @@ impl Thing {
     /// Whether it is a machine, by whatever word its supplier calls it.
     pub fn is_machine(&self) -> bool {
         matches!(self.kind.as_str(), "instance" | "server")
+    }
+
+    /// Whether it is a machine that runs or is about to, by its supplier's word.
+    pub fn is_up(&self) -> bool {
+        self.is_machine()
+            && !matches!(
+                self.state.as_str(),
+                "stopped" | "stopping" | "shutting-down" | "off" | "deleting"
+            )
     }
 }

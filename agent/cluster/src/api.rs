@@ -13,7 +13,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use http::Uri;
 use hyper_util::{
     client::legacy::Client as HyperClient,
@@ -158,17 +158,30 @@ pub async fn wait_ready(client: &Client, deadline: Deadline) -> Result<(), Clust
     Ok(poll("the cluster's API", deadline, EVERY, look).await?)
 }
 
-/// Waits until the API servers at all these addresses are ready: the control plane then survives the loss of one.
+/// Waits until the API servers at all these addresses, which may change meanwhile, are ready: the control plane then survives the loss
+/// of one.
 pub async fn wait_quorum(
-    addresses: &[Ipv4Addr],
+    addresses: &Addresses,
     identity: &AdminIdentity,
     deadline: Deadline,
 ) -> Result<(), ClusterError> {
-    let each = addresses.iter().map(|address| async move {
-        let client = client(&Addresses::of(vec![*address]), identity)?;
-        wait_ready(&client, deadline).await
-    });
-    futures::future::try_join_all(each).await.map(|_| ())
+    loop {
+        let now = addresses.now();
+        let each = now.iter().map(|address| async move {
+            let client = client(&Addresses::of(vec![*address]), identity)?;
+            wait_ready(&client, deadline).await
+        });
+        let ready = futures::future::try_join_all(each).map(|all| all.map(|_| ()));
+        let changed = async {
+            while addresses.now() == now {
+                tokio::time::sleep(EVERY).await;
+            }
+        };
+        tokio::select! {
+            ready = ready => return ready,
+            () = changed => {}
+        }
+    }
 }
 
 async fn text(client: &Client, path: &str) -> Result<String, ClusterError> {
@@ -235,6 +248,18 @@ fn is_heard(heard: &[(String, i64)], name: &str) -> bool {
     heard
         .iter()
         .any(|(node, time)| node == name && newest.saturating_sub(*time) <= silent)
+}
+
+/// How long each node's kubelet has been silent, by the clock of the one that was heard last.
+pub async fn silence(client: &Client) -> Result<Vec<(String, Duration)>, ClusterError> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
+    let all = ListParams::default();
+    let leases = leases.list(&all).await;
+    let leases = leases.map_err(ClusterError::api("listing the nodes' leases"))?;
+    let heard: Vec<(String, i64)> = leases.items.into_iter().filter_map(renewed).collect();
+    let newest = heard.iter().map(|(_, time)| *time).max().unwrap_or_default();
+    let since = |time: i64| Duration::from_micros(u64::try_from(newest.saturating_sub(time)).unwrap_or_default());
+    Ok(heard.into_iter().map(|(name, time)| (name, since(time))).collect())
 }
 
 /// Names of the nodes that have ever joined, ready or not.

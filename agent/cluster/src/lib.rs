@@ -10,6 +10,7 @@
 pub mod api;
 pub mod cry;
 mod error;
+pub mod etcd;
 pub mod guard;
 mod manifest;
 pub mod network;

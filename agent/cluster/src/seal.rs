@@ -151,6 +151,7 @@ mod tests {
             deadline_s: 1,
             images: Vec::new(),
             copies: std::collections::BTreeMap::new(),
+            etcd: None,
             artifacts: vec![],
             hosts: vec![],
             files: vec![],

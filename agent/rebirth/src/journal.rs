@@ -19,6 +19,18 @@ const RUNS: usize = 50;
 pub struct Entries {
     /// Which attempt at each node is the present one.
     pub attempts: BTreeMap<String, Attempt>,
+    /// The machine that each node was last seen running on: the cloud's id.
+    #[serde(default)]
+    pub machines: BTreeMap<String, String>,
+    /// Whether the cluster's API has ever answered: from then on etcd has members that must not be forgotten.
+    #[serde(default)]
+    pub formed: bool,
+    /// Control planes that were made anew: whether etcd on the present machine joins those that run.
+    #[serde(default)]
+    pub anew: BTreeMap<String, bool>,
+    /// Nodes that had to go to another zone, because theirs had no machine for them.
+    #[serde(default)]
+    pub moved: BTreeMap<String, String>,
     /// The runs that worked on the generation, the oldest first.
     pub runs: Vec<Run>,
 }

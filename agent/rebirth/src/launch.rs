@@ -1,14 +1,21 @@
 //! From a planned node to its launch: sealed plan, user data, attempt number.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 use futures::future::try_join_all;
 use skykeep_aws::{Condition, Put};
-use skykeep_cloud::{Instance, PlannedNode};
+use skykeep_cloud::{CloudError, Instance, PlannedNode};
 use skykeep_cluster::{cry::mark, plan::Blueprint, seal, seal::NodeId, user_data::user_data};
 use skykeep_core::{Explain, Explained, Progress, Trouble};
 
-use crate::{estate::Estate, journal::Attempt, mirror};
+use crate::{
+    estate::Estate,
+    journal::{Attempt, Entries},
+    member, mirror,
+};
 
 /// A sealed node plan can be fetched for this long.
 const BLOB_LIFE: Duration = Duration::from_secs(60 * 60);
@@ -32,13 +39,20 @@ pub struct Launch {
 /// Puts the sealed plan of every node into the state bucket, for the attempt that the journal says.
 pub(crate) async fn prepare_all(estate: &Estate) -> Result<(), Trouble> {
     let names: Vec<String> = estate.planned().into_iter().map(|n| n.name).collect();
+    let gone = member::gone(estate).await?;
     let now = now();
     let attempts = estate.journal.get()?.update(|entries| {
         if let Some(run) = entries.run(&estate.run) {
             run.began = now;
             run.from = estate.seen_from.get().map(ToString::to_string).unwrap_or_default();
         }
-        let attempt = |name: &String| entries.attempt(name, None, now, FRESH);
+        entries.anew.extend(gone.clone());
+        let attempt = |name: &String| {
+            let used_up = gone
+                .contains_key(name)
+                .then(|| entries.attempts.get(name).map_or(0, |last| last.number));
+            entries.attempt(name, used_up, now, FRESH)
+        };
         names.iter().map(attempt).collect::<Vec<_>>()
     });
     let attempts = attempts.await?;
@@ -53,14 +67,31 @@ pub(crate) async fn prepare_all(estate: &Estate) -> Result<(), Trouble> {
 }
 
 /// Launches a node, or finds it. An attempt that a dead node has used up is followed by the next one at once.
-pub(crate) async fn node(estate: &Estate, node: &PlannedNode, progress: &Progress) -> Result<Instance, Trouble> {
+/// One whose zone has no machine for it goes to another zone.
+pub(crate) async fn node(estate: &Estate, name: &str, progress: &Progress) -> Result<Instance, Trouble> {
     let mut tries = 0;
+    let mut full = BTreeSet::new();
     loop {
-        let (attempt, user_data) = prepared(estate, &node.name)?;
+        let (attempt, user_data) = prepared(estate, name)?;
         let network = estate.network.get()?;
         let cloud = estate.cloud.get()?;
+        let nodes = estate.nodes();
+        let node = nodes.iter().find(|node| node.name == name);
+        let node = node.ok_or(crate::RebirthError::NotThere("the planned node"))?;
         let error = match cloud.node(network, node, &user_data, attempt, progress).await {
             Ok(instance) => return Ok(instance),
+            Err(error @ CloudError::NoCapacity { .. }) => {
+                full.insert(node.zone.clone());
+                let Some(zone) = moved(estate, node, &full).await? else {
+                    return Err(error.into());
+                };
+                progress.note(format!(
+                    "{}: {}; node {name} goes to {zone}, the castle stands in fewer zones than planned",
+                    error.what(),
+                    error.why()
+                ));
+                continue;
+            }
             Err(error) => error,
         };
         tries += 1;
@@ -72,18 +103,48 @@ pub(crate) async fn node(estate: &Estate, node: &PlannedNode, progress: &Progres
             error.what(),
             error.why()
         ));
-        next_attempt(estate, &node.name, attempt).await?;
+        next_attempt(estate, name, attempt).await?;
     }
+}
+
+/// Plans a node for another zone than those that are full, and seals its plan anew; `None` when there is none, or etcd could not live with it.
+async fn moved(estate: &Estate, node: &PlannedNode, full: &BTreeSet<String>) -> Result<Option<String>, Trouble> {
+    // Two that move at once must not both take the last place of a zone.
+    let _alone = estate.moving.lock().await;
+    let zone = skykeep_cloud::elsewhere(&estate.castle.cloud, &estate.nodes(), &node.name, full);
+    let Some(zone) = zone else { return Ok(None) };
+    let Some(anew) = member::at_another_address(estate, &node.name).await? else {
+        return Ok(None);
+    };
+    let journal = estate.journal.get()?;
+    let (number, zones) = journal
+        .update(|entries| {
+            entries.anew.extend(anew.clone());
+            entries.moved.insert(node.name.clone(), zone.clone());
+            (entries.attempts.get(&node.name).copied(), entries.moved.clone())
+        })
+        .await?;
+    estate.moves(zones);
+    let attempt = number.ok_or(crate::RebirthError::NotThere("the node's attempt"))?;
+    seal_plan(estate, &node.name, attempt, true).await?;
+    Ok(Some(zone))
 }
 
 /// Launches a node again that came to its end after its launch.
 pub(crate) async fn replacement(estate: &Estate, name: &str, progress: &Progress) -> Result<Instance, Trouble> {
-    let nodes = skykeep_cloud::plan_nodes(&estate.castle.cloud);
-    let planned = nodes.iter().find(|node| node.name == name);
-    let planned = planned.ok_or(crate::RebirthError::NotThere("the planned node"))?;
     let (attempt, _) = prepared(estate, name)?;
     next_attempt(estate, name, attempt).await?;
-    node(estate, planned, progress).await
+    node(estate, name, progress).await
+}
+
+/// Writes down which machines run, so that the next run knows which are gone.
+pub(crate) async fn note_machines(estate: &Estate) -> Result<(), Trouble> {
+    let running = estate.running()?;
+    let note = |entries: &mut Entries| {
+        let ids = running.iter().map(|(node, _)| (node.name.clone(), node.id.clone()));
+        entries.machines.extend(ids);
+    };
+    estate.journal.get()?.update(note).await
 }
 
 /// Whether the present attempt at this node was begun by this run.
@@ -104,11 +165,12 @@ fn prepared(estate: &Estate, name: &str) -> Result<(u32, Vec<u8>), Trouble> {
 }
 
 async fn next_attempt(estate: &Estate, name: &str, used_up: u32) -> Result<(), Trouble> {
+    let anew = member::next(estate, name).await?;
     let now = now();
-    let attempt = estate
-        .journal
-        .get()?
-        .update(|entries| entries.attempt(name, Some(used_up), now, FRESH));
+    let attempt = estate.journal.get()?.update(|entries| {
+        entries.anew.extend(anew.clone());
+        entries.attempt(name, Some(used_up), now, FRESH)
+    });
     seal_plan(estate, name, attempt.await?, true).await
 }
 
@@ -120,12 +182,20 @@ async fn seal_plan(estate: &Estate, name: &str, attempt: Attempt, new: bool) -> 
     let from = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(attempt.from).unwrap_or_default());
     // Signed for the attempt's moment, not for ours: the plan's bytes are the same on every laptop.
     let sources = mirror::sources(estate, from, BLOB_LIFE)?;
+    let entries = estate.journal.get()?.entries().await;
+    let joins = entries
+        .anew
+        .into_iter()
+        .filter_map(|(name, joins)| joins.then_some(name));
+    let joins = joins.collect();
     let blueprint = Blueprint {
         castle: &estate.castle,
         lock: &estate.lock,
         generation,
         pki: estate.pki.get()?,
         nodes: &nodes,
+        first: &estate.planned_first(),
+        joins: &joins,
         sources: &sources,
     };
     let id = NodeId::new(&estate.castle.name, generation, name, attempt.number);

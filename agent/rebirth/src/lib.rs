@@ -16,6 +16,7 @@ mod launch;
 pub mod lease;
 pub mod lineage;
 mod longhorn;
+mod member;
 pub mod mirror;
 mod names;
 mod orphans;
@@ -114,6 +115,12 @@ pub fn pulse_manifest(estate: &Estate, name: &str) -> Result<skykeep_core::Secre
 /// or somebody wants the run to stop, everything is dropped. Keeps the report and gives the lease back.
 pub async fn run(graph: Graph<Estate>, estate: Arc<Estate>, progress: Progress) -> Report {
     let run = graph.run_until(estate.clone(), progress.clone(), told_to_stop(&estate));
+    let run = async {
+        tokio::select! {
+            report = run => report,
+            never = looked_after(&estate, &progress) => match never {},
+        }
+    };
     let may = || estate.lease.get().map_or(true, Lease::lets_work);
     let report = lease::only_while(may, run).await;
     if let Ok(lease) = estate.lease.get() {
@@ -126,6 +133,12 @@ pub async fn run(graph: Graph<Estate>, estate: Arc<Estate>, progress: Progress) 
         }
     }
     report
+}
+
+/// Looks after the control planes as long as the run goes on.
+async fn looked_after(estate: &Estate, progress: &Progress) -> std::convert::Infallible {
+    steps::revive::watch(estate, progress).await;
+    std::future::pending().await
 }
 
 /// Ends when this run must stop: the lease is lost, or a person wants it.

@@ -17,7 +17,7 @@ use crate::world::{Owner, World};
 
 /// Steps that need nodes, a Git server, a backup or public resolvers. Here they only take their time; the restore keeps a ledger in
 /// the world, as the real one does in the cluster. `node.sealed`, which works on the bucket, is the real one.
-pub const SCRIPTED: [&str; 18] = [
+pub const SCRIPTED: [&str; 19] = [
     "check.git",
     "check.images",
     "check.site",
@@ -28,6 +28,7 @@ pub const SCRIPTED: [&str; 18] = [
     "cluster.pulse",
     "cluster.nodes",
     "cluster.quorum",
+    "cluster.whole",
     "gates",
     "flux.contract",
     "flux.controllers",

@@ -6,10 +6,10 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 
 use super::{
-    Blueprint, NodePlan, PlanFile, PlannedNode, Step,
+    Blueprint, NodePlan, Own, PlanFile, PlannedNode, Step,
     common::{self, CONTAINERD_SOCKET, DEADLINE_S, KUBELET_CERTIFICATE},
 };
-use crate::{API_NAME, API_PORT, ClusterError};
+use crate::{API_NAME, API_PORT, ClusterError, etcd::PEER_PORT};
 
 const PKI: &str = "/etc/kubernetes/pki";
 const OURS: &str = "/etc/kubernetes/skykeep";
@@ -78,15 +78,16 @@ pub(super) fn plan(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Result<Node
         )?,
         images: Vec::new(),
         copies: BTreeMap::new(),
+        etcd: blueprint.joins(node),
         hosts: common::hosts(blueprint, node),
         files,
-        steps: steps(blueprint, blueprint.is_first(node)),
+        steps: steps(blueprint, node),
         done_when: vec![KUBELET_CERTIFICATE.into()],
         wipe: Vec::new(),
     })
 }
 
-fn steps(blueprint: &Blueprint<'_>, first: bool) -> Vec<Step> {
+fn steps(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Vec<Step> {
     let init = |title: &str, wanted: &[&str]| {
         let skip: Vec<_> = ALL.iter().filter(|phase| !wanted.contains(phase)).copied().collect();
         let skip = format!("--skip-phases={}", skip.join(","));
@@ -98,9 +99,17 @@ fn steps(blueprint: &Blueprint<'_>, first: bool) -> Vec<Step> {
         60,
         &["systemctl", "enable", "kubelet.service"],
     ));
-    steps.push(init("certificates, etcd and the control plane's pods", &LOCAL));
+    if blueprint.joins(node).is_some() {
+        let (certificates, rest) = LOCAL.split_at(1);
+        steps.push(init("certificates", certificates));
+        steps.push(Step::own("a place in etcd", 600, Own::EtcdJoin));
+        steps.push(init("etcd and the control plane's pods", rest));
+        steps.push(Step::own("a vote in etcd", 300, Own::EtcdVote));
+    } else {
+        steps.push(init("certificates, etcd and the control plane's pods", &LOCAL));
+    }
     // Each is safe to repeat: kubeadm creates or updates.
-    steps.push(if first {
+    steps.push(if blueprint.is_first(node) {
         init("what the cluster needs once", &ONCE)
     } else {
         Step::new(
@@ -204,7 +213,7 @@ fn patches(blueprint: &Blueprint<'_>) -> Result<Vec<PlanFile>, ClusterError> {
 fn kubeadm_config(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Result<String, ClusterError> {
     let documents = [
         init(blueprint, node)?,
-        cluster(blueprint),
+        cluster(blueprint, node),
         common::kubelet_configuration(blueprint),
     ]
     .map(|document| {
@@ -258,13 +267,17 @@ fn init(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Result<Value, ClusterE
     Ok(init)
 }
 
-fn cluster(blueprint: &Blueprint<'_>) -> Value {
+fn cluster(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Value {
+    let state = match blueprint.joins(node) {
+        Some(_) => "existing",
+        None => "new",
+    };
     let castle = blueprint.castle;
     let mut names = vec![API_NAME.to_owned()];
     names.extend(blueprint.control_planes().map(|n| n.private_ip.to_string()));
     let peers: Vec<_> = blueprint
-        .control_planes()
-        .map(|n| format!("{}=https://{}:2380", n.name, n.private_ip))
+        .members(node)
+        .map(|n| format!("{}=https://{}:{PEER_PORT}", n.name, n.private_ip))
         .collect();
     let mount = |name: &str, path: &str, kind: &str, read_only: bool| json!({"name": name, "hostPath": path, "mountPath": path, "readOnly": read_only, "pathType": kind});
     json!({
@@ -303,7 +316,7 @@ fn cluster(blueprint: &Blueprint<'_>) -> Value {
             "dataDir": "/var/lib/etcd",
             "extraArgs": args(&[
                 ("initial-cluster", &peers.join(",")),
-                ("initial-cluster-state", "new"),
+                ("initial-cluster-state", state),
                 ("initial-cluster-token", &blueprint.pki.etcd_cluster_token),
             ]),
         }},

@@ -10,7 +10,7 @@ mod sources;
 mod types;
 mod worker;
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use skykeep_core::{Generation, castle::Castle, lock::Lock};
@@ -18,7 +18,10 @@ use skykeep_core::{Generation, castle::Castle, lock::Lock};
 pub use sources::{RegistryAt, Sources};
 pub use types::{NodePlan, Own, PlanFile, SecretText, Step};
 
-use crate::{ClusterError, Pki};
+use crate::{
+    ClusterError, Pki,
+    etcd::{CLIENT_PORT, Join, PEER_PORT},
+};
 
 /// What a node is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -53,6 +56,10 @@ pub struct Blueprint<'a> {
     pub pki: &'a Pki,
     /// Every node; the first control plane does what has to be done once.
     pub nodes: &'a [PlannedNode],
+    /// The same before anybody had to go to another zone: what etcd starts with for the first time must be the same everywhere.
+    pub first: &'a [PlannedNode],
+    /// Control planes that take the place of a dead one in an etcd that runs, by name.
+    pub joins: &'a BTreeSet<String>,
     /// Where images and downloads come from besides their own places.
     pub sources: &'a Sources<'a>,
 }
@@ -83,6 +90,29 @@ impl Blueprint<'_> {
 
     fn control_planes(&self) -> impl Iterator<Item = &PlannedNode> {
         self.nodes.iter().filter(|n| n.role == Role::ControlPlane)
+    }
+
+    /// How etcd on this node finds the others: at its first start together with them, or by joining.
+    fn joins(&self, node: &PlannedNode) -> Option<Join> {
+        self.joins.contains(&node.name).then(|| Join {
+            name: node.name.clone(),
+            peer_url: format!("https://{}:{PEER_PORT}", node.private_ip),
+            others: self
+                .control_planes()
+                .filter(|other| other.name != node.name)
+                .map(|other| format!("https://{}:{CLIENT_PORT}", other.private_ip))
+                .collect(),
+        })
+    }
+
+    /// The members that etcd on this node starts with.
+    fn members(&self, node: &PlannedNode) -> impl Iterator<Item = &PlannedNode> {
+        let all = if self.joins.contains(&node.name) {
+            self.nodes
+        } else {
+            self.first
+        };
+        all.iter().filter(|n| n.role == Role::ControlPlane)
     }
 
     fn is_first(&self, node: &PlannedNode) -> bool {

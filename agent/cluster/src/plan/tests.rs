@@ -53,6 +53,10 @@ fn plan_of(name: &str) -> NodePlan {
 }
 
 fn plan_with(name: &str, lock: &Lock, sources: &Sources<'_>) -> NodePlan {
+    plan_joining(name, &BTreeSet::new(), lock, sources)
+}
+
+fn plan_joining(name: &str, joins: &BTreeSet<String>, lock: &Lock, sources: &Sources<'_>) -> NodePlan {
     let derive = |label: &str| Secret::new(Sha256::digest(label.as_bytes()).to_vec());
     let generation: Generation = "01KAS0000000000000000000RS".parse().unwrap();
     let pki = Pki::derive("rossi", &generation, &derive).unwrap();
@@ -63,6 +67,8 @@ fn plan_with(name: &str, lock: &Lock, sources: &Sources<'_>) -> NodePlan {
         generation: &generation,
         pki: &pki,
         nodes: &nodes,
+        first: &nodes,
+        joins,
         sources,
     }
     .node_plan(name)
@@ -158,6 +164,52 @@ fn the_steps_of_each_kind_of_node() {
         lines.join("\n")
     };
     insta::assert_snapshot!(format!("{}\n\n{}\n\n{}", list("cp1"), list("cp2"), list("w1")));
+}
+
+#[test]
+fn a_control_plane_made_anew_joins_before_its_etcd_starts() {
+    let joins = BTreeSet::from(["cp2".to_owned()]);
+    let plan = |name| plan_joining(name, &joins, &lock(), &Sources::default());
+    let two = plan("cp2");
+    assert!(file(&two, KUBEADM).contains("existing") && !file(&plan("cp1"), KUBEADM).contains("existing"));
+    assert_eq!(plan("cp1").etcd, None);
+    let titles: Vec<String> = two
+        .steps
+        .iter()
+        .map(|s| format!("{}: {}", s.title, s.argv.join(" ")))
+        .collect();
+    insta::assert_snapshot!(format!("{:#?}\n{}", two.etcd.unwrap(), titles.join("\n")));
+}
+
+#[test]
+fn etcds_first_members_are_the_same_everywhere_though_one_had_to_go_to_another_zone() {
+    let derive = |label: &str| Secret::new(Sha256::digest(label.as_bytes()).to_vec());
+    let generation: Generation = "01KAS0000000000000000000RS".parse().unwrap();
+    let pki = Pki::derive("rossi", &generation, &derive).unwrap();
+    let (castle, lock, first, sources) = (castle(), lock(), nodes(), Sources::default());
+    let mut now = first.clone();
+    now[1].private_ip = Ipv4Addr::new(10, 42, 16, 101);
+    let blueprint = Blueprint {
+        castle: &castle,
+        lock: &lock,
+        generation: &generation,
+        pki: &pki,
+        nodes: &now,
+        first: &first,
+        joins: &BTreeSet::from(["cp2".to_owned()]),
+        sources: &sources,
+    };
+    let plan = |name| blueprint.node_plan(name).unwrap();
+    assert!(file(&plan("cp1"), KUBEADM).contains("cp2=https://10.42.0.12:2380"));
+    assert!(file(&plan("cp2"), KUBEADM).contains("cp2=https://10.42.16.101:2380"));
+    for name in ["cp1", "cp2", "w1"] {
+        assert!(
+            plan(name)
+                .hosts
+                .contains(&"10.42.16.101 api.castle.internal".to_owned()),
+            "{name}"
+        );
+    }
 }
 
 #[test]

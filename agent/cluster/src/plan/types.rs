@@ -7,6 +7,7 @@ use skykeep_core::lock::{Artifact, Image};
 use zeroize::Zeroize;
 
 use super::Role;
+use crate::etcd::Join;
 
 /// What one node has to do, from first boot to joined.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct NodePlan {
     /// Where copies lie, for an hour, by the SHA-256 of their content in hex.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub copies: BTreeMap<String, SecretText>,
+    /// Who to ask when this machine takes the place of a dead etcd member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<Join>,
     /// Lines for /etc/hosts.
     pub hosts: Vec<String>,
     /// Files, written in this order after the downloads.
@@ -89,6 +93,10 @@ pub struct Step {
 pub enum Own {
     /// Ask for the plan's images, and take the copy of each that its registry refuses.
     Images,
+    /// Put this machine into etcd in the place of the dead member at its address.
+    EtcdJoin,
+    /// Wait until etcd here has caught up, and give it its vote.
+    EtcdVote,
 }
 
 /// Text that may hold keys: wiped when dropped, never shown by `Debug`.

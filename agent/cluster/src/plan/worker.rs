@@ -73,6 +73,7 @@ pub(super) fn plan(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Result<Node
         )?,
         images: Vec::new(),
         copies: BTreeMap::new(),
+        etcd: None,
         hosts: common::hosts(blueprint, node),
         files,
         steps,

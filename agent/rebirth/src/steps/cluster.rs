@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use skykeep_cluster::{api, guard, network};
 use skykeep_core::{Deadline, Progress, Trouble};
 
-use super::{listen::listening, step};
+use super::{listen::listening, revive, step};
 use crate::{engine::Step, estate::Estate};
 
 pub(super) fn steps() -> Vec<Step<Estate>> {
@@ -56,12 +56,24 @@ pub(super) fn steps() -> Vec<Step<Estate>> {
     ]
 }
 
+/// Before the castle is called alive.
+pub(super) fn last() -> Step<Estate> {
+    step(
+        "cluster.whole",
+        "every node is still there",
+        &["health", "apps", "node.sealed"],
+        (1, 900),
+        whole,
+    )
+}
+
 async fn connect(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
     let deadline = Deadline::after(Duration::from_secs(570));
     let admin = estate.admin.get()?;
     let work = async { Ok(api::connect(&estate.api_at, admin, deadline).await?) };
     let client = listening(&estate, &progress, work).await?;
     estate.api.give(client);
+    estate.journal.get()?.update(|entries| entries.formed = true).await?;
     Ok(format!("by {} addresses", estate.api_at.now().len()))
 }
 
@@ -88,18 +100,55 @@ async fn nodes(estate: Arc<Estate>, progress: Progress) -> Result<String, Troubl
     Ok(format!("{} nodes Ready, pods reach one another", names.len()))
 }
 
-async fn quorum(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
-    let addresses = estate.api_at.now();
+async fn quorum(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
     let deadline = Deadline::after(Duration::from_secs(590));
-    api::wait_quorum(&addresses, estate.admin.get()?, deadline).await?;
-    Ok(format!("{} of {}", addresses.len(), addresses.len()))
+    let admin = estate.admin.get()?;
+    let work = async { Ok(api::wait_quorum(&estate.api_at, admin, deadline).await?) };
+    listening(&estate, &progress, work).await?;
+    let many = estate.api_at.now().len();
+    Ok(format!("{many} of {many}"))
+}
+
+/// At the end no node may be missing that was lost under way.
+async fn whole(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
+    let work = async {
+        tokio::select! {
+            result = wait_all(&estate) => result,
+            trouble = revive::given_up(&estate) => Err(trouble),
+        }
+    };
+    listening(&estate, &progress, work).await?;
+    let left = delete_plans(&estate, |_| true).await?;
+    Ok(match left {
+        0 => "all of them".into(),
+        n => format!("all of them; {n} sealed plans of machines that were made anew are deleted"),
+    })
+}
+
+async fn wait_all(estate: &Estate) -> Result<(), Trouble> {
+    let names: Vec<String> = estate.planned().into_iter().map(|n| n.name).collect();
+    let deadline = Deadline::after(Duration::from_secs(880));
+    api::wait_nodes(estate.api.get()?, &names, deadline).await?;
+    Ok(api::wait_quorum(&estate.api_at, estate.admin.get()?, deadline).await?)
 }
 
 async fn sealed(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
+    // A machine that is just being made anew needs its own until the end.
+    let replaced = || estate.replaced.lock().map(|names| names.clone()).unwrap_or_default();
+    let left = delete_plans(&estate, |name| !replaced().contains(name)).await?;
+    Ok(format!("{left} deleted: user data opens nothing any more"))
+}
+
+/// Deletes the sealed plans of these nodes.
+async fn delete_plans(estate: &Estate, which: impl Fn(&str) -> bool) -> Result<usize, Trouble> {
     let prefix = format!("{}/nodes/{}/", estate.castle.name, estate.generation.get()?);
-    let left = estate.s3.list(&prefix).await?;
-    for entry in &left {
+    let mut all = estate.s3.list(&prefix).await?;
+    all.retain(|entry| {
+        let node = entry.key.strip_prefix(&prefix).and_then(|rest| rest.rsplit_once('-'));
+        node.is_none_or(|(node, _)| which(node))
+    });
+    for entry in &all {
         estate.s3.delete(&entry.key).await?;
     }
-    Ok(format!("{} deleted: user data opens nothing any more", left.len()))
+    Ok(all.len())
 }

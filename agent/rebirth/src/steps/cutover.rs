@@ -31,7 +31,7 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
         (15, 900),
         healthy,
     )];
-    let mut end = vec!["health", "apps", "node.sealed", "cluster.guard"];
+    let mut end = vec!["cluster.whole", "cluster.guard"];
     if castle.pulse.is_some() {
         end.push("cluster.pulse");
     }

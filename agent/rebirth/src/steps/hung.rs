@@ -14,6 +14,11 @@ const SILENT: Duration = Duration::from_secs(150);
 /// An instance that hangs takes its time to end, and its address is free only then.
 const END: Duration = Duration::from_secs(240);
 
+/// Why such a machine is replaced.
+pub(super) fn why() -> String {
+    format!("it runs and has given no sign of life for {} s", SILENT.as_secs())
+}
+
 /// What is known of one machine.
 pub(super) struct Sign<'a> {
     pub name: &'a str,
@@ -27,8 +32,7 @@ pub(super) struct Sign<'a> {
 
 /// The machines to be made anew. `joined`: who has joined the cluster, once its API answers.
 ///
-/// A control plane that has been a member of etcd must never be replaced by an empty one, and a machine that was restarted prints no
-/// word of ours either. So a machine counts as dead only when the cluster has never seen it, or, while nobody can be asked, when
+/// A machine that was restarted prints no word of ours either. So a machine counts as dead only when the cluster has never seen it, or, while nobody can be asked, when
 /// this run has launched it itself. And only when another machine's words came through: consoles may lag.
 pub(super) fn hung<'a>(signs: &[Sign<'a>], joined: Option<&[String]>) -> Vec<&'a str> {
     if signs.iter().all(|sign| sign.spoke != Some(true)) {
@@ -43,19 +47,24 @@ pub(super) fn hung<'a>(signs: &[Sign<'a>], joined: Option<&[String]>) -> Vec<&'a
     dead.map(|sign| sign.name).collect()
 }
 
-/// Ends the machine and makes it anew: same name, same address, next attempt.
-pub(super) async fn replace(estate: &Estate, old: &Instance, progress: &Progress) -> Result<(), Trouble> {
+/// Ends the machine and makes it anew: same name, same address, next attempt. Does nothing when somebody else has done so meanwhile.
+pub(super) async fn replace(estate: &Estate, old: &Instance, why: &str, progress: &Progress) -> Result<(), Trouble> {
     let name = &old.name;
-    progress.note(format!(
-        "{name} ({}) runs and has given no sign of life for {} s: it is ended and made anew",
-        old.id,
-        SILENT.as_secs()
-    ));
+    // One machine at a time, whoever notices.
+    let _alone = estate.replacing.lock().await;
+    if estate.running()?.iter().all(|(now, _)| now.id != old.id) {
+        return Ok(());
+    }
+    progress.note(format!("{name} ({}): {why}; it is ended and made anew", old.id));
+    if let Ok(mut replaced) = estate.replaced.lock() {
+        replaced.insert(name.clone());
+    }
     let cloud = estate.cloud.get()?;
     cloud.end_node(old, Deadline::after(END), progress).await?;
     let new = launch::replacement(estate, name, progress).await?;
     let new = cloud.nodes_running(&[new], Deadline::after(END), progress).await?;
     estate.runs(new);
+    launch::note_machines(estate).await?;
     // When the entry is not there yet, its own step registers all of them.
     if let Ok(entry) = estate.entry.get() {
         let nodes: Vec<Instance> = estate.running()?.into_iter().map(|(node, _)| node).collect();

@@ -4,11 +4,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use skykeep_cloud::Instance;
+use skykeep_cloud::{CloudError, Instance};
 use skykeep_cluster::{Cry, api};
 use skykeep_core::{Explained, Progress, Trouble};
 
-use super::hung::{self, Sign};
+use super::{
+    hung::{self, Sign},
+    lost, revive,
+};
 use crate::{estate::Estate, launch};
 
 /// Between two rounds: consoles change slowly and cloud APIs count calls.
@@ -66,18 +69,48 @@ async fn until_trouble(estate: &Estate, progress: &Progress) -> Trouble {
         if let Some(cry) = first_lasting(estate, &heard, &mut cries, round > 0, progress) {
             return cry.into();
         }
+        if let Some(died) = lost::died(estate).await {
+            replaced += 1;
+            if let Err(trouble) = made_anew(estate, died, replaced, progress).await {
+                return trouble;
+            }
+            continue;
+        }
         for dead in dead(estate, &heard).await {
             replaced += 1;
             if replaced > launch::TRIES {
                 break;
             }
-            if let Err(trouble) = hung::replace(estate, dead, progress).await {
+            if let Err(trouble) = hung::replace(estate, dead, &hung::why(), progress).await {
                 return trouble;
             }
         }
     }
     // The counter of rounds would need centuries to run out.
     std::future::pending().await
+}
+
+/// A machine that the cloud has taken away is made anew, unless it has taken data with it, or this happens again and again.
+async fn made_anew(estate: &Estate, died: CloudError, times: u32, progress: &Progress) -> Result<(), Trouble> {
+    let CloudError::NodeDied { name, .. } = &died else {
+        return Err(died.into());
+    };
+    if times > launch::TRIES {
+        return Err(died.into());
+    }
+    lost::may_be_made_anew(estate, name).await?;
+    revive::after_death(estate, died, progress).await
+}
+
+/// Whether this machine's console says that it has joined.
+pub(super) async fn has_joined(estate: &Estate, node: &Instance) -> bool {
+    let Ok(cloud) = estate.cloud.get() else { return false };
+    let lines = cloud.console(node, LINES).await.unwrap_or_default();
+    lines.iter().any(|line| is_joined(line))
+}
+
+fn is_joined(line: &str) -> bool {
+    line.contains(OURS) && line.trim_end().ends_with(" joined")
 }
 
 fn first_lasting(
@@ -160,7 +193,7 @@ fn last_word(node: &str, lines: &[String]) -> Option<String> {
         return Some(format!("{node} has printed nothing at all"));
     };
     let short: String = line.chars().take(120).collect();
-    (!line.trim_end().ends_with(" joined")).then(|| format!("{node} said last: {short}"))
+    (!is_joined(line)).then(|| format!("{node} said last: {short}"))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const LOCAL: [&str; 3] = [
     "openebs.io/local",
 ];
 
-/// Does the work; ends at once when a machine of the castle has died, which the work itself would learn at its deadline.
+/// Does the work; ends at once when a worker of the castle has died, which the work itself would learn at its deadline.
 pub(super) async fn watching<T>(estate: &Estate, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
     tokio::select! {
         done = work => done,
@@ -28,18 +28,28 @@ pub(super) async fn watching<T>(estate: &Estate, work: impl Future<Output = Resu
 }
 
 async fn until_death(estate: &Estate) -> CloudError {
-    let silent = Progress::silent();
     loop {
         tokio::time::sleep(EVERY).await;
-        let (Ok(cloud), Ok(running)) = (estate.cloud.get(), estate.running()) else {
-            continue;
-        };
-        let nodes: Vec<_> = running.into_iter().map(|(node, _)| node).collect();
-        let looked = cloud.nodes_running(&nodes, Deadline::after(LOOK), &silent).await;
-        if let Err(died @ CloudError::NodeDied { .. }) = looked {
+        if let Some(died) = died(estate).await {
             return died;
         }
     }
+}
+
+/// A worker that has ended at the cloud. Control planes are [`super::revive`]'s.
+pub(super) async fn died(estate: &Estate) -> Option<CloudError> {
+    let nodes = estate.running().ok()?.into_iter().map(|(node, _)| node);
+    let workers: Vec<_> = nodes.filter(|node| !node.is_control_plane()).collect();
+    let silent = Progress::silent();
+    let looked = estate
+        .cloud
+        .get()
+        .ok()?
+        .nodes_running(&workers, Deadline::after(LOOK), &silent);
+    looked
+        .await
+        .err()
+        .filter(|error| matches!(error, CloudError::NodeDied { .. }))
 }
 
 /// Whether a volume of this castle may lie on one machine alone.

@@ -11,6 +11,7 @@ mod images;
 pub(crate) mod life;
 mod listen;
 mod lost;
+pub(crate) mod revive;
 mod treasures;
 
 use std::{sync::Arc, time::Duration};
@@ -52,6 +53,7 @@ pub fn rebirth(castle: &Castle) -> Result<Graph<Estate>, GraphError> {
     let checks: Vec<String> = steps.iter().map(|s| s.id.clone()).collect();
     steps.extend(cloud::steps(castle, &checks));
     steps.extend(cluster::steps());
+    steps.push(cluster::last());
     steps.extend(flux::steps());
     steps.extend(treasures::steps(castle));
     steps.extend(castle.pulse.as_ref().map(|_| life::step_()));

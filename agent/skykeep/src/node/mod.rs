@@ -4,6 +4,7 @@
 //! what it does. Started again after a crash or a reboot it goes on from where things stand; on a node that has joined it ends at once.
 
 mod error;
+mod etcd;
 mod fetch;
 mod files;
 mod images;
@@ -127,6 +128,7 @@ async fn follow(plan: &NodePlan, client: &reqwest::Client, say: Say) -> Result<(
     say.line("files are written");
     for step in &plan.steps {
         match step.own {
+            Some(Own::EtcdJoin | Own::EtcdVote) => etcd::step(plan, step, say).await?,
             Some(Own::Images) => images::bring(client, plan, step, say).await?,
             None => run::step(step, say).await?,
         }
