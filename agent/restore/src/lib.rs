@@ -6,7 +6,7 @@
 //!
 //! [`order`] runs on the laptop and follows; [`job`] runs in the cluster and does the work; [`repository`] reads restic,
 //! [`longhorn`] Longhorn.
-//! [`postgres`] is the same for databases.
+//! [`postgres`] is the same for databases; [`operator`] for those that an operator runs and restores by itself.
 //! Nothing here ever writes to a repository: no lock, no cache, no key.
 
 #[cfg(test)]
@@ -20,6 +20,7 @@ mod jobs;
 pub mod ledger;
 pub mod longhorn;
 mod objects;
+pub mod operator;
 pub mod order;
 mod owner;
 mod place;
