@@ -1,6 +1,6 @@
 //! Flux and what it builds.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use skykeep_core::{Deadline, Progress, Trouble};
 use skykeep_gitops::Sync;
@@ -69,6 +69,7 @@ async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
         username: &estate.castle.gitops.username,
         token: estate.secrets.get(&estate.castle.gitops.token)?,
         extra_ca_pem: estate.trust.extra_pem(),
+        patches: &[],
     };
     skykeep_gitops::apply_sync(
         estate.api.get()?,
@@ -83,7 +84,8 @@ async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 pub(super) async fn layers(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
     let commit = &estate.repository.get()?.commit;
     let deadline = Deadline::after(Duration::from_secs(890));
-    let outcome = skykeep_gitops::watch_layers(estate.api.get()?, commit, deadline, &progress).await?;
+    let client = estate.api.get()?;
+    let outcome = skykeep_gitops::watch_layers(client, commit, &BTreeSet::new(), deadline, &progress).await?;
     Ok(format!(
         "{} ready, {} held until their data is back",
         outcome.ready.len(),
