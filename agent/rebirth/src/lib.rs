@@ -17,6 +17,7 @@ pub mod lineage;
 mod longhorn;
 pub mod mirror;
 mod names;
+mod operated;
 mod orphans;
 pub mod pulse;
 mod records;
