@@ -18,6 +18,8 @@ use crate::{error::GitopsError, repository::text};
 pub(crate) const MANAGER: &str = "skykeep";
 /// Who applies the pinned commit, and nothing else.
 pub(crate) const PIN_MANAGER: &str = "skykeep-pin";
+/// Who applies the patches of the root Kustomization, and nothing else.
+pub(crate) const PATCH_MANAGER: &str = "skykeep-patches";
 /// How many objects travel at once.
 const AT_ONCE: usize = 8;
 

@@ -10,8 +10,9 @@ use skykeep_core::{Deadline, Progress, Secret, Trouble, deadline::Look, poll};
 use std::time::Duration;
 
 use crate::{
-    apply::{Applier, MANAGER, PIN_MANAGER},
+    apply::{Applier, MANAGER, PATCH_MANAGER, PIN_MANAGER},
     error::GitopsError,
+    inject::{patches_alone, with_patches},
     repository::{Document, FluxRoot, text},
 };
 
@@ -27,6 +28,8 @@ pub struct Sync<'a> {
     pub token: &'a Secret,
     /// Extra CAs, PEM; empty when there are none.
     pub extra_ca_pem: &'a str,
+    /// What the root Kustomization is patched with: see [`crate::nest`].
+    pub patches: &'a [Value],
 }
 
 /// Applies `gotk-components.yaml`: namespace and CRDs first, then the rest; waits until the controllers are available.
@@ -124,7 +127,21 @@ pub async fn apply_sync(client: &Client, root: &FluxRoot, sync: &Sync<'_>, deadl
     applier.one(&with_commit(source, sync.commit), MANAGER).await?;
     applier.one(&pin(&root.source, Some(sync.commit)), PIN_MANAGER).await?;
     applier.one(source, MANAGER).await?;
+    // The patches as the pin: no layer ever exists without them.
+    applier.one(&with_patches(root, sync.patches), MANAGER).await?;
+    applier.one(&patches_alone(root, sync.patches), PATCH_MANAGER).await?;
     applier.one(&root.root.value, MANAGER).await
+}
+
+/// Puts other patches in the place of those that the root Kustomization has from us; none takes ours away.
+pub async fn apply_patches(
+    client: &Client,
+    root: &FluxRoot,
+    patches: &[Value],
+    deadline: Deadline,
+) -> Result<(), Trouble> {
+    let applier = Applier::new(client, deadline);
+    applier.one(&patches_alone(root, patches), PATCH_MANAGER).await
 }
 
 /// Lets Flux follow the branch again.
@@ -203,6 +220,7 @@ mod tests {
             username: "git",
             token: &token,
             extra_ca_pem: "",
+            patches: &[],
         };
         let object = secret(&source(), &sync).unwrap();
         assert_eq!(object["metadata"]["name"], "creds");

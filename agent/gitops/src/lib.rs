@@ -5,7 +5,7 @@
 //! ([`before_flux`]), Flux's controllers ([`apply_components`]), its source pinned to the commit ([`apply_sync`]), and
 //! all layers followed until they are ready ([`watch_layers`]).
 //!
-//! Field managers: `skykeep` for whole objects, `skykeep-pin` for `spec.ref.commit` alone, so that Flux re-applying its own
+//! Field managers: `skykeep` for whole objects, `skykeep-pin` for `spec.ref.commit` alone, `skykeep-patches` for the root's `spec.patches` alone, so that Flux re-applying its own
 //! root (server-side apply as `kustomize-controller`) leaves the pin in place.
 
 mod apply;
@@ -14,6 +14,7 @@ mod error;
 mod fetch;
 mod flux;
 mod images;
+mod inject;
 mod kustomize;
 mod layers;
 mod lint;
@@ -23,8 +24,9 @@ mod watch;
 pub use before::before_flux;
 pub use error::GitopsError;
 pub use fetch::fetch;
-pub use flux::{Sync, apply_components, apply_sync, release_pin};
+pub use flux::{Sync, apply_components, apply_patches, apply_sync, release_pin};
 pub use images::images;
+pub use inject::{Injection, find, find_all, nest};
 pub use layers::{Layer, LayerState};
 pub use lint::{Contract, Finding, Report, Severity, lint, lint_with};
 pub use repository::{Document, FluxRoot, Repository};

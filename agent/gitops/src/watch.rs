@@ -53,9 +53,11 @@ fn resource(kind: &str) -> Option<ApiResource> {
 ///
 /// Failures are told as they come; the wait goes on until `deadline`, because most of them mend themselves (an image
 /// that comes late, a webhook that is not up yet). Call it again when the gates are lifted, to wait for the rest.
+/// `restoring` are namespaces in which an operator restores: no pod there has a gate, and layers wait all the same.
 pub async fn watch_layers(
     client: &Client,
     commit: &str,
+    restoring: &BTreeSet<String>,
     deadline: Deadline,
     progress: &Progress,
 ) -> Result<Outcome, Trouble> {
@@ -63,7 +65,7 @@ pub async fn watch_layers(
     let mut reminded: BTreeMap<Layer, Instant> = BTreeMap::new();
     let mut reminders = 0;
     loop {
-        let last_trouble = match look(client, commit).await {
+        let last_trouble = match look(client, commit, restoring).await {
             Ok(states) => {
                 tell(&mut told, &states, progress);
                 if let Some(outcome) = done(&states, reminders) {
@@ -141,7 +143,11 @@ fn tell(told: &mut BTreeMap<Layer, LayerState>, states: &BTreeMap<Layer, LayerSt
     *told = states.iter().map(|(l, s)| (l.clone(), s.clone())).collect();
 }
 
-async fn look(client: &Client, commit: &str) -> Result<BTreeMap<Layer, LayerState>, GitopsError> {
+async fn look(
+    client: &Client,
+    commit: &str,
+    restoring: &BTreeSet<String>,
+) -> Result<BTreeMap<Layer, LayerState>, GitopsError> {
     let mut objects = Vec::new();
     for (_, _, kind, _) in KINDS {
         let Some(resource) = resource(kind) else { continue };
@@ -164,7 +170,8 @@ async fn look(client: &Client, commit: &str) -> Result<BTreeMap<Layer, LayerStat
             objects.push(value);
         }
     }
-    let gated = gated_namespaces(client).await?;
+    let mut gated = gated_namespaces(client).await?;
+    gated.extend(restoring.iter().cloned());
     Ok(judge(&View {
         objects: &objects,
         gated: &gated,

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -215,6 +216,7 @@ async fn real_flux_brings_all_layers_up_and_leaves_the_pin_alone() {
         username: &castle.gitops.username,
         token: &token,
         extra_ca_pem: trust.extra_pem(),
+        patches: &[],
     };
     apply_sync(&client, &root, &sync, soon()).await.unwrap();
     apply_sync(&client, &root, &sync, soon())
@@ -222,7 +224,7 @@ async fn real_flux_brings_all_layers_up_and_leaves_the_pin_alone() {
         .expect("a second time changes nothing");
     let folder = tempfile::tempdir().unwrap();
     let controllers = start_flux(folder.path());
-    let outcome = watch_layers(&client, &repository.commit, soon(), &progress)
+    let outcome = watch_layers(&client, &repository.commit, &BTreeSet::new(), soon(), &progress)
         .await
         .unwrap();
     println!("layers after {:?}, {} reminders", began.elapsed(), outcome.reminders);

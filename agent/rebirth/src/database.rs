@@ -29,10 +29,14 @@ const JOB_FIRST: Duration = Duration::from_secs(100);
 /// Looks at the repository that would be followed; nothing of its data is read.
 pub(crate) async fn inspect(estate: &Estate, treasure: &Treasure, postgres: &Postgres) -> Result<String, Trouble> {
     let lineage = lineage::read(estate, &treasure.name).await?;
-    let path = lineage.head(&postgres.prefix);
     // It comes back in an image that is pinned.
     estate.lock.image_named(&postgres.image)?;
-    let seen = look(estate, postgres, path).await?;
+    seen(estate, postgres, lineage.head(&postgres.prefix), &postgres.image).await
+}
+
+/// What lies at a path, in words.
+pub(crate) async fn seen(estate: &Estate, postgres: &Postgres, path: &str, image: &str) -> Result<String, Trouble> {
+    let seen = look(estate, postgres, path, image).await?;
     let made = seen
         .stop
         .map(|s| format!(" of {}", inspect::time(s)))
@@ -47,7 +51,7 @@ pub(crate) async fn inspect(estate: &Estate, treasure: &Treasure, postgres: &Pos
     ))
 }
 
-async fn look(estate: &Estate, postgres: &Postgres, path: &str) -> Result<Seen, Trouble> {
+pub(crate) async fn look(estate: &Estate, postgres: &Postgres, path: &str, image: &str) -> Result<Seen, Trouble> {
     let keys = credentials(&estate.secrets, &postgres.access_key_id, &postgres.secret_access_key)?;
     let s3 = S3::new(
         estate.http.clone(),
@@ -59,7 +63,7 @@ async fn look(estate: &Estate, postgres: &Postgres, path: &str) -> Result<Seen, 
     let wanted = Wanted {
         path,
         stanza: &postgres.stanza,
-        image: &postgres.image,
+        image,
         until: postgres.point()?.map(jiff::Timestamp::as_second),
     };
     Ok(inspect::inspect(&s3, &wanted).await?)
@@ -86,7 +90,7 @@ pub(crate) async fn bring_back(
         }
     };
     let patience = patience(treasure);
-    let seen = look(estate, postgres, &source).await?;
+    let seen = look(estate, postgres, &source, &postgres.image).await?;
     progress.note(format!(
         "backup {} of PostgreSQL {} in {source}; it will archive to {archive}",
         seen.label, seen.version
@@ -108,7 +112,7 @@ pub(crate) async fn bring_back(
         version: seen.version,
         image: postgres.image.clone(),
         folder: postgres.data_path.clone(),
-        target: postgres.point()?.map(for_pgbackrest),
+        target: postgres.point()?.map(postgres::for_pgbackrest),
         checks: postgres.checks.clone(),
         roles: postgres.roles.keys().cloned().collect(),
         replace: again,
@@ -172,7 +176,11 @@ pub(crate) async fn tell(estate: &Estate, treasure: &Treasure, postgres: &Postgr
     .await
 }
 
-fn repository<'a>(estate: &'a Estate, postgres: &'a Postgres, path: &'a str) -> Result<Repository<'a>, Trouble> {
+pub(crate) fn repository<'a>(
+    estate: &'a Estate,
+    postgres: &'a Postgres,
+    path: &'a str,
+) -> Result<Repository<'a>, Trouble> {
     let cipher_pass = postgres.cipher_pass.as_ref();
     Ok(Repository {
         bucket: &postgres.bucket,
@@ -184,21 +192,4 @@ fn repository<'a>(estate: &'a Estate, postgres: &'a Postgres, path: &'a str) -> 
         cipher_pass: cipher_pass.map(|reference| estate.secrets.get(reference)).transpose()?,
         own_authorities: !estate.trust.extra_pem().is_empty(),
     })
-}
-
-/// A point in time as pgBackRest and PostgreSQL read it.
-fn for_pgbackrest(point: jiff::Timestamp) -> String {
-    let text = point.to_string().replace('T', " ");
-    format!("{}+00", text.trim_end_matches('Z'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_point_in_time_keeps_its_zone() {
-        let point: jiff::Timestamp = "2026-11-30T08:15:00.5+01:00".parse().unwrap();
-        assert_eq!(for_pgbackrest(point), "2026-11-30 07:15:00.5+00");
-    }
 }

@@ -119,6 +119,8 @@ pub struct Estate {
     pub admin: Slot<AdminIdentity>,
     /// The cluster's API.
     pub api: Slot<Client>,
+    /// Held by whoever changes the patches of Flux's root.
+    pub(crate) injecting: tokio::sync::Mutex<()>,
 }
 
 impl Estate {
@@ -193,6 +195,7 @@ impl Estate {
             api_at,
             admin: Slot::named("the administrator's certificate"),
             api: Slot::named("the cluster's API"),
+            injecting: tokio::sync::Mutex::default(),
         })
     }
 

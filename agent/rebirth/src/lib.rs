@@ -19,6 +19,7 @@ mod longhorn;
 mod member;
 pub mod mirror;
 mod names;
+mod operated;
 mod orphans;
 pub mod pulse;
 mod records;

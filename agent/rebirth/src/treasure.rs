@@ -13,7 +13,7 @@ use crate::{
     database,
     error::RebirthError,
     estate::{Estate, credentials},
-    longhorn,
+    longhorn, operated,
     restored::{self, Restored, Verdict},
     rpo::Age,
 };
@@ -86,7 +86,12 @@ pub(crate) async fn inspect(estate: &Estate, indices: &[usize], progress: &Progr
     let restic = match backup(first)? {
         Backup::Restic(restic) => restic,
         Backup::Longhorn(volume) => return longhorn::inspect(estate, first, volume, progress).await,
-        Backup::Postgres(postgres) => return database::inspect(estate, first, postgres).await,
+        Backup::Postgres(postgres) => {
+            return match operated::of(first) {
+                Some(one) => operated::inspect(estate, one).await,
+                None => database::inspect(estate, first, postgres).await,
+            };
+        }
     };
     let password = estate.secrets.get(&restic.password)?;
     let specs = all.iter().filter_map(|t| t.restic.as_ref()).map(spec).collect();
@@ -147,13 +152,17 @@ pub(crate) async fn restore(estate: &Estate, index: usize, progress: &Progress) 
     let (client, namespace, claim) = (estate.api.get()?, &treasure.namespace, &treasure.claim);
     let entry = restored::read(estate, &treasure.name).await?;
     let done = ledger::is_done(client, namespace, claim).await?;
-    let uid = order::claim_uid(client, namespace, claim).await?;
+    let uid = operated::uid(estate, treasure).await?;
     match restored::judge(entry.as_ref(), done, uid.as_deref()) {
         Verdict::Restore => bring_back(estate, treasure, false, progress).await,
         Verdict::Gone => {
             // Whatever stands there now is held: it must not run on an empty volume.
             ledger::reopen(client, namespace, claim).await?;
-            Err(restored::gone(&treasure.name, namespace, claim).into())
+            Err(match operated::of(treasure) {
+                Some(one) => operated::gone(one),
+                None => restored::gone(&treasure.name, namespace, claim),
+            }
+            .into())
         }
         Verdict::Back {
             tell_ledger,
@@ -169,7 +178,7 @@ pub(crate) async fn restore(estate: &Estate, index: usize, progress: &Progress) 
                 )
                 .await?;
             }
-            if let Backup::Postgres(postgres) = backup(treasure)? {
+            if let (Backup::Postgres(postgres), None) = (backup(treasure)?, operated::of(treasure)) {
                 database::tell(estate, treasure, postgres).await?;
             }
             gate::lift_for_good(client, namespace, claim, Deadline::after(Duration::from_secs(60))).await?;
@@ -199,9 +208,12 @@ async fn bring_back(estate: &Estate, treasure: &Treasure, again: bool, progress:
             let keys = (&volume.access_key_id, &volume.secret_access_key);
             files(estate, treasure, order::Source::Longhorn(&spec), keys, again, progress).await?
         }
-        Backup::Postgres(postgres) => database::bring_back(estate, treasure, postgres, again, progress).await?,
+        Backup::Postgres(postgres) => match operated::of(treasure) {
+            Some(one) => operated::bring_back(estate, one, again, progress).await?,
+            None => database::bring_back(estate, treasure, postgres, again, progress).await?,
+        },
     };
-    let uid = order::claim_uid(estate.api.get()?, &treasure.namespace, &treasure.claim).await?;
+    let uid = operated::uid(estate, treasure).await?;
     restored::write(estate, &entry_of(treasure, uid.unwrap_or_default(), what.clone())).await?;
     Ok(what)
 }

@@ -9,7 +9,7 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
-use skykeep_core::{Deadline, Trouble, deadline::Look, poll};
+use skykeep_core::{Deadline, Trouble, castle::WAITS_FOR, deadline::Look, poll};
 
 use crate::{RestoreError, ledger, policy};
 
@@ -17,7 +17,7 @@ use crate::{RestoreError, ledger, policy};
 pub const GATE: &str = "skykeep.dev/restore";
 /// The label of a pod that makes backups: it waits until every treasure is back.
 pub const BACKUP: &str = "skykeep.dev/backup";
-const MANAGER: &str = "skykeep";
+pub(crate) const MANAGER: &str = "skykeep";
 
 /// Puts the ledger and the policy in place and waits until the API servers obey it. Claims already in the ledger keep
 /// what it says of them; the others become pending.
@@ -46,7 +46,7 @@ pub async fn close(client: &Client, claims: &[(String, String)], deadline: Deadl
     .await
 }
 
-/// Lifts the gate of every pod that mounts this claim, or makes backups, and waits for nothing any more: of a pod with
+/// Lifts the gate of every pod that mounts this claim, waits for it, or makes backups, and waits for nothing any more: of a pod with
 /// several treasures the last one lifts it. To be called when the ledger says that the claim is restored.
 /// Returns how many were lifted.
 pub async fn lift(client: &Client, namespace: &str, claim: &str) -> Result<usize, RestoreError> {
@@ -59,7 +59,9 @@ pub async fn lift(client: &Client, namespace: &str, claim: &str) -> Result<usize
     let mut lifted = 0;
     for pod in pods {
         let here = pod.metadata.namespace.clone().unwrap_or_default();
-        let concerned = here == namespace && mounted(&pod.data).any(|c| c == claim) || is_backup(&pod);
+        let concerned = here == namespace && mounted(&pod.data).any(|c| c == claim)
+            || named(&pod).any(|key| key == ledger::key(namespace, claim))
+            || is_backup(&pod);
         let Some(index) = gate_of(&pod.data).filter(|_| concerned && !waits(&pod, &here, &ledger)) else {
             continue;
         };
@@ -197,14 +199,21 @@ pub(crate) fn mounted(pod: &Value) -> impl Iterator<Item = &str> {
     volumes.filter_map(|v| v.pointer("/persistentVolumeClaim/claimName")?.as_str())
 }
 
+/// What a pod says that it waits for without mounting it.
+fn named(pod: &DynamicObject) -> impl Iterator<Item = &str> {
+    let said = pod.metadata.annotations.as_ref().and_then(|a| a.get(WAITS_FOR));
+    said.map(String::as_str).unwrap_or_default().split_whitespace()
+}
+
 fn is_backup(pod: &DynamicObject) -> bool {
     pod.metadata.labels.as_ref().is_some_and(|l| l.contains_key(BACKUP))
 }
 
-/// Whether a pod still waits for a treasure: one that it mounts or, when it makes backups, any. The same words as the policy's.
+/// Whether a pod still waits for a treasure: one that it mounts or names or, when it makes backups, any. The same words as the policy's.
 fn waits(pod: &DynamicObject, namespace: &str, ledger: &BTreeMap<String, String>) -> bool {
     let pending = |key: &str| ledger.get(key).is_some_and(|v| v == ledger::PENDING);
     mounted(&pod.data).any(|claim| pending(&ledger::key(namespace, claim)))
+        || named(pod).any(|key| ledger.get(key).is_none_or(|v| v != ledger::DONE))
         || is_backup(pod) && ledger::unfinished(ledger).next().is_some()
 }
 
@@ -293,6 +302,22 @@ mod tests {
             &ledger(&[("web.a", "done"), ("db.cache", "pending")])
         ));
         assert!(waits(&pod, "web", &ledger(&[("web.cache", "pending")])));
+    }
+
+    #[test]
+    fn a_pod_waits_for_what_it_names_also_when_nobody_knows_it() {
+        let mut pod = pod(&["a"], json!({}));
+        let said = BTreeMap::from([(WAITS_FOR.to_owned(), "db.home db.shop".to_owned())]);
+        pod.metadata.annotations = Some(said);
+        let after = |home: &str, shop: &str| {
+            waits(
+                &pod,
+                "web",
+                &ledger(&[("web.a", "done"), ("db.home", home), ("db.shop", shop)]),
+            )
+        };
+        assert!(after("pending", "done") && after("done", "pending") && !after("done", "done"));
+        assert!(waits(&pod, "web", &ledger(&[("db.home", "done")])));
     }
 
     #[test]

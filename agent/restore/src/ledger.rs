@@ -17,6 +17,8 @@ pub const NAMESPACE: &str = "kube-system";
 pub const NAME: &str = "gates";
 /// What it says of a claim that waits for its treasure.
 pub(crate) const PENDING: &str = "pending";
+/// What it says of a claim that has its treasure back.
+pub(crate) const DONE: &str = "done";
 /// A claim that never exists: asking about it (dry run) shows whether the gate is in force.
 pub(crate) const PROBE: (&str, &str) = (NAMESPACE, "skykeep-probe");
 /// Another one, which is always back: making it must be refused.
@@ -60,7 +62,7 @@ pub(crate) fn unfinished(entries: &BTreeMap<String, String>) -> impl Iterator<It
 /// Whether a claim has its treasure back.
 pub async fn is_done(client: &Client, namespace: &str, claim: &str) -> Result<bool, RestoreError> {
     let entries = read(client).await?.unwrap_or_default();
-    Ok(entries.get(&key(namespace, claim)).is_some_and(|v| v == "done"))
+    Ok(entries.get(&key(namespace, claim)).is_some_and(|v| v == DONE))
 }
 
 /// Makes the ledger, or adds the claims it does not know yet as pending. What it says already stays.
@@ -69,7 +71,7 @@ pub(crate) async fn open(client: &Client, claims: &[(String, String)]) -> Result
     let mut missing = missing(known.as_ref(), claims);
     let back = key(PROBE_BACK.0, PROBE_BACK.1);
     if known.as_ref().is_none_or(|known| !known.contains_key(&back)) {
-        missing.insert(back, "done".to_owned());
+        missing.insert(back, DONE.to_owned());
     }
     if known.is_none() {
         let map: DynamicObject = serde_json::from_value(json!({
@@ -94,7 +96,7 @@ pub(crate) async fn open(client: &Client, claims: &[(String, String)]) -> Result
 
 /// Writes that a claim has its treasure back.
 pub async fn mark_done(client: &Client, namespace: &str, claim: &str) -> Result<(), RestoreError> {
-    write(client, &BTreeMap::from([(key(namespace, claim), "done".to_owned())])).await
+    write(client, &BTreeMap::from([(key(namespace, claim), DONE.to_owned())])).await
 }
 
 /// Writes that a claim waits for its treasure again: new pods that mount it are held from now on.

@@ -6,7 +6,7 @@
 //!
 //! [`order`] runs on the laptop and follows; [`job`] runs in the cluster and does the work; [`repository`] reads restic,
 //! [`longhorn`] Longhorn.
-//! [`postgres`] is the same for databases.
+//! [`postgres`] is the same for databases; [`operator`] for those that an operator runs and restores by itself.
 //! Nothing here ever writes to a repository: no lock, no cache, no key.
 
 mod ahead;
@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod longhorn;
 mod objects;
 mod older;
+pub mod operator;
 pub mod order;
 mod owner;
 mod patient;

@@ -1,6 +1,7 @@
 //! The policies of the gate, as the cluster keeps them. They stay when the laptop has gone.
 
 use serde_json::{Value, json};
+use skykeep_core::castle::WAITS_FOR;
 
 use crate::{
     gate::{BACKUP, GATE},
@@ -33,6 +34,10 @@ fn policy() -> Value {
     let backup = format!(
         "'{BACKUP}' in object.metadata.?labels.orValue({{}}) && params.data.exists(k, k != '{probe}' && params.data[k] == 'pending')"
     );
+    // A name that nobody knows is waited for: a mistake must be seen.
+    let named = format!(
+        "object.metadata.?annotations[?'{WAITS_FOR}'].orValue('').split(' ').exists(k, k != '' && params.data[?k].orValue('pending') != 'done')"
+    );
     let gate =
         format!("Object{{spec: Object.spec{{schedulingGates: [Object.spec.schedulingGates{{name: '{GATE}'}}]}}}}");
     json!({
@@ -48,7 +53,7 @@ fn policy() -> Value {
             ]},
             "matchConditions": [
                 {"name": "not-a-restore", "expression": format!("!('{GATE}' in object.metadata.?labels.orValue({{}}))")},
-                {"name": "waits-for-a-treasure", "expression": format!("({pending}) || ({backup})")},
+                {"name": "waits-for-a-treasure", "expression": format!("({pending}) || ({named}) || ({backup})")},
             ],
             // Never JSONPatch here: kube-apiserver 1.36.3 panics on it.
             "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": gate}}],

@@ -25,9 +25,13 @@ use skykeep_restore::{
 };
 
 async fn pod(client: &Client, name: &str, claims: &[&str], labels: Value) -> Pod {
+    named(client, name, claims, labels, json!({})).await
+}
+
+async fn named(client: &Client, name: &str, claims: &[&str], labels: Value, annotations: Value) -> Pod {
     let volume = |claim: &&str| json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}});
     let volumes: Vec<Value> = claims.iter().map(volume).collect();
-    let pod = json!({"metadata": {"name": name, "labels": labels},
+    let pod = json!({"metadata": {"name": name, "labels": labels, "annotations": annotations},
         "spec": {"containers": [{"name": "x", "image": "x"}], "volumes": volumes}});
     let pods: Api<Pod> = Api::namespaced(client.clone(), "web");
     pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap())
@@ -60,16 +64,22 @@ async fn pods_wait_for_all_of_their_treasures_and_an_empty_claim_is_refused() {
     pod(&client, "both", &["a", "b", "cache"], json!({})).await;
     pod(&client, "backup", &[], json!({"skykeep.dev/backup": "true"})).await;
     pod(&client, "free", &["cache"], json!({})).await;
+    let waits = |name, what: &'static str| named(&client, name, &[], json!({}), json!({"skykeep.dev/waits-for": what}));
+    waits("names-one", "web.b").await;
+    waits("names-both", " web.a web.b").await;
+    waits("names-nobody", "web.unknown").await;
     pod(&client, "restore", &["a"], json!({"skykeep.dev/restore": "a"})).await;
     let held = async |name| gated(&client, name).await;
     assert!(held("both").await && held("backup").await && !held("free").await && !held("restore").await);
 
+    assert!(held("names-one").await && held("names-both").await && held("names-nobody").await);
     ledger::mark_done(&client, "web", "a").await.unwrap();
     assert_eq!(gate::lift_for_good(&client, "web", "a", soon()).await.unwrap(), 0);
     assert!(held("both").await && held("backup").await);
     ledger::mark_done(&client, "web", "b").await.unwrap();
-    assert_eq!(gate::lift_for_good(&client, "web", "b", soon()).await.unwrap(), 2);
-    assert!(!held("both").await && !held("backup").await);
+    assert_eq!(gate::lift_for_good(&client, "web", "b", soon()).await.unwrap(), 4);
+    assert!(!held("both").await && !held("backup").await && !held("names-one").await && !held("names-both").await);
+    assert!(held("names-nobody").await);
 
     let anew = json!({"metadata": {"name": "a"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
     let anew: PersistentVolumeClaim = serde_json::from_value(anew).unwrap();
@@ -214,11 +224,10 @@ async fn the_guard_stays(client: &Client) {
             .list(&ListParams::default().fields("reason=FailedCreate"))
             .await
             .unwrap();
-        let message = failed
-            .into_iter()
-            .filter_map(|e| e.message)
-            .find(|m| m.contains("pages-wiki-0"));
-        told = message.filter(|m| m.contains("skykeep restore")).unwrap_or_default();
+        // Others say that the old claim is still going.
+        let about = |m: &String| m.contains("pages-wiki-0") && m.contains("skykeep restore");
+        let message = failed.into_iter().filter_map(|e| e.message).find(about);
+        told = message.unwrap_or_default();
         if !told.is_empty() {
             break;
         }

@@ -1,4 +1,4 @@
-//! A treasure that is a PostgreSQL database, backed up by pgBackRest.
+//! A treasure that is a PostgreSQL database: a StatefulSet of the repository runs it, or an operator.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    SecretRef,
+    DatabaseOperator, SecretRef,
     check::{bad, ensure},
 };
 use crate::explain::Explained;
@@ -33,14 +33,26 @@ pub struct Postgres {
     /// Passphrase of the repository, when it is encrypted (pgBackRest's `repo1-cipher-pass`, aes-256-cbc).
     #[serde(default)]
     pub cipher_pass: Option<SecretRef>,
-    /// pgBackRest's name of the database cluster.
+    /// The operator that runs the database; without it a StatefulSet of the repository does. With it the treasure's `claim` is the name of
+    /// its `PostgresCluster` or `Cluster`, the operator restores, and its resource gets the source by a patch of Flux. Pods that wait for
+    /// it say so by the annotation `skykeep.dev/waits-for: NAMESPACE.NAME`.
+    #[serde(default)]
+    pub operator: Option<DatabaseOperator>,
+    /// With an operator: the Secrets that applications log in with. Each must work before the treasure counts as back; the `checks` are asked
+    /// with the first. When empty: the one that the operator makes for the application.
+    #[serde(default)]
+    pub logins: Vec<String>,
+    /// pgBackRest's name of the database cluster (`db` with Crunchy); with CloudNativePG the server's name in the object store.
     pub stanza: String,
     /// The database's own image with its tag, as the repository's StatefulSet names it: it holds postgres and pgbackrest. It must be in castle.lock.
+    /// An operator brings its own: then it is left out.
+    #[serde(default)]
     pub image: String,
     /// The number of the user that owns the data folder and runs the database in that image.
     #[serde(default = "user")]
     pub user: u32,
-    /// The data folder, inside the claim.
+    /// The data folder, inside the claim. Left out with an operator.
+    #[serde(default)]
     pub data_path: String,
     /// `latest`, or the point in time to come back to, RFC 3339.
     #[serde(default = "super::treasure::latest")]
@@ -87,17 +99,18 @@ impl Postgres {
                     .split('/')
                     .all(|part| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_whitespace))
         };
+        self.shape()?;
         ensure(
-            inside(&self.data_path),
+            self.operator.is_some() || inside(&self.data_path),
             "treasures.postgres.dataPath",
             format!("`{}` is no folder inside the claim", self.data_path),
             "Write it relative to the claim's root, for example `pgdata`: beside it lie `lost+found` and our own notes.",
         )?;
         ensure(
-            inside(&self.prefix),
+            inside(&self.prefix) || self.operator == Some(DatabaseOperator::CloudNativePg) && self.prefix.is_empty(),
             "treasures.postgres.prefix",
             format!("`{}` is no plain path", self.prefix),
-            "Write pgBackRest's repo1-path without slashes at its ends.",
+            "Write pgBackRest's repo1-path, or barman-cloud's destinationPath without the bucket, without slashes at its ends.",
         )?;
         ensure(
             self.user != 0,
@@ -125,9 +138,11 @@ impl Postgres {
             "See it with `pgbackrest info`.",
         )?;
         ensure(
-            self.image
-                .rsplit_once(':')
-                .is_some_and(|(name, tag)| name.contains('/') && !tag.contains('/')),
+            self.operator.is_some()
+                || self
+                    .image
+                    .rsplit_once(':')
+                    .is_some_and(|(name, tag)| name.contains('/') && !tag.contains('/')),
             "treasures.postgres.image",
             format!("`{}` is no full name with a tag", self.image),
             "Write for example `docker.io/library/postgres:17`, then run `skykeep lock`.",
@@ -146,6 +161,30 @@ impl Postgres {
             "Ask each question once.",
         )?;
         self.point().map(|_| ())
+    }
+
+    /// What an operator does by itself is not said here as well, and the other way round.
+    fn shape(&self) -> Result<(), Explained> {
+        let Some(operator) = self.operator else {
+            return ensure(
+                self.logins.is_empty(),
+                "treasures.postgres.logins",
+                "without an operator `roles` says who logs in",
+                "Take the field out.",
+            );
+        };
+        ensure(
+            self.image.is_empty() && self.data_path.is_empty() && self.roles.is_empty(),
+            "treasures.postgres",
+            "an operator brings the image, the data folder and the roles' passwords by itself",
+            "Take `image`, `dataPath` and `roles` out; `logins` names the Secrets that must work.",
+        )?;
+        ensure(
+            operator == DatabaseOperator::Crunchy || self.cipher_pass.is_none(),
+            "treasures.postgres.cipherPass",
+            "barman-cloud has no repository password",
+            "Take the field out.",
+        )
     }
 
     /// The point in time to come back to; `None` for the last one that was archived.
@@ -181,6 +220,22 @@ mod tests {
         insta::assert_snapshot!(with("    postgres:\n", both).unwrap_err());
         let neither = "treasures:\n  - {name: lost, namespace: web, claim: lost}\n";
         insta::assert_snapshot!(with("treasures:\n", neither).unwrap_err());
+    }
+
+    #[test]
+    fn an_operator_brings_image_folder_and_roles() {
+        let plain = GOOD.split_once("      stanza: main\n").unwrap();
+        let after = plain.1.split_once("      checks:\n").unwrap().1;
+        let after = after.replace("      roles:\n        shop: infisical:SHOP_DATABASE_PASSWORD\n", "");
+        let with =
+            |fields: &str| Castle::parse(&format!("{}      stanza: db\n{fields}      checks:\n{after}", plain.0));
+        let castle = with("      operator: cloudnative-pg\n").unwrap();
+        let database = castle.treasures.iter().find_map(|t| t.postgres.as_ref()).unwrap();
+        assert_eq!(database.operator, Some(crate::castle::DatabaseOperator::CloudNativePg));
+        assert!(with("      operator: crunchy\n      logins: [home-db-pguser-shop]\n").is_ok());
+        insta::assert_snapshot!(with("      operator: crunchy\n      dataPath: pgdata\n").unwrap_err());
+        assert!(with("").is_err() && with("      logins: [x]\n").is_err());
+        assert!(with("      operator: cloudnative-pg\n      cipherPass: \"vault:p\"\n").is_err());
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde_json::Value;
-use skykeep_core::castle::Castle;
+use skykeep_core::castle::{Castle, Treasure};
 
-use super::{Finding, HELM, Lint, releases::target, walk};
+use super::{Finding, HELM, Lint, databases::is_database, releases::target, walk};
 use crate::repository::{Document, list, normal, text};
 
 /// Fields of custom resources and chart values that ask for a volume.
@@ -139,7 +139,8 @@ impl Lint<'_> {
         };
         let claims = self.claims();
         for claim in &claims {
-            if !accounted(castle, claim) {
+            // Databases of operators have a judge of their own.
+            if !is_database(&claim.maker) && !accounted(castle, claim) {
                 let what = format!(
                     "the claim {claim} receives no treasure, so its application would start on an empty volume"
                 );
@@ -151,7 +152,8 @@ impl Lint<'_> {
                 self.say(Finding::risk(place, what, remedy));
             }
         }
-        for (i, treasure) in castle.treasures.iter().enumerate() {
+        let claimed = |t: &Treasure| t.postgres.as_ref().is_none_or(|p| p.operator.is_none());
+        for (i, treasure) in castle.treasures.iter().enumerate().filter(|(_, t)| claimed(t)) {
             let mine = |c: &&Claim| c.namespace == treasure.namespace;
             if claims.iter().filter(mine).any(|c| meet(&c.name, &treasure.claim)) {
                 continue;

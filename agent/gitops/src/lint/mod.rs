@@ -7,6 +7,7 @@
 mod backups;
 mod bootstrap;
 mod claims;
+mod databases;
 mod finding;
 mod kinds;
 mod leftovers;
@@ -26,7 +27,7 @@ use skykeep_core::{Explain, castle::Castle};
 pub(crate) use finding::Place;
 pub use finding::{Finding, Severity};
 
-use crate::repository::{Document, FluxRoot, Repository, text};
+use crate::repository::{Document, FluxRoot, Repository, list, text};
 
 pub(super) const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
 pub(super) const HELM: &str = "helm.toolkit.fluxcd.io";
@@ -85,14 +86,7 @@ pub fn lint_with(repository: &Repository, contract: Option<Contract<'_>>) -> Rep
                 continue;
             }
         };
-        let mut lint = Lint {
-            repository,
-            contract,
-            root: &root,
-            layers: Vec::new(),
-            documents: Vec::new(),
-            findings: BTreeSet::new(),
-        };
+        let mut lint = Lint::new(repository, contract, &root);
         lint.everything();
         report.objects += lint.documents.len();
         report.claims.extend(lint.claims().iter().map(ToString::to_string));
@@ -109,17 +103,18 @@ pub fn lint_with(repository: &Repository, contract: Option<Contract<'_>>) -> Rep
 pub(crate) fn rendered(repository: &Repository, path: &str) -> Vec<Value> {
     let root = repository.flux(path);
     let root = root.unwrap_or_else(|_| tree::without_bootstrap(repository, path));
-    let mut lint = Lint {
-        repository,
-        contract: None,
-        root: &root,
-        layers: Vec::new(),
-        documents: Vec::new(),
-        findings: BTreeSet::new(),
-    };
+    let mut lint = Lint::new(repository, None, &root);
     lint.collect();
     let applied = lint.documents.iter().chain(&root.components);
     applied.map(|document| document.value.clone()).collect()
+}
+
+/// Every Flux Kustomization with the objects it applies, the root first, each after the one that applies it.
+pub(crate) fn layers(repository: &Repository, root: &FluxRoot) -> Vec<(Document, Vec<Document>)> {
+    let mut lint = Lint::new(repository, None, root);
+    lint.collect();
+    let held = |layer: &Applied| (layer.layer.clone(), lint.applied_by(layer).cloned().collect());
+    lint.layers.iter().map(held).collect()
 }
 
 /// A Flux Kustomization and the objects it applies, as indices into [`Lint::documents`].
@@ -137,6 +132,19 @@ struct Lint<'a> {
     findings: BTreeSet<Finding>,
 }
 
+impl<'a> Lint<'a> {
+    fn new(repository: &'a Repository, contract: Option<Contract<'a>>, root: &'a FluxRoot) -> Self {
+        Lint {
+            repository,
+            contract,
+            root,
+            layers: Vec::new(),
+            documents: Vec::new(),
+            findings: BTreeSet::new(),
+        }
+    }
+}
+
 impl Lint<'_> {
     fn everything(&mut self) {
         self.bootstrap();
@@ -146,6 +154,7 @@ impl Lint<'_> {
         self.variables();
         self.releases();
         self.accounts();
+        self.databases();
         self.leftovers();
         self.writers();
         self.backups();

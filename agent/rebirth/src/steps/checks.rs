@@ -10,7 +10,7 @@ use crate::{
     engine::Step,
     estate::Estate,
     lease::{self, Phase},
-    names, treasure,
+    names, operated, treasure,
 };
 
 /// Amazon's answer to "which address do I come from".
@@ -106,6 +106,7 @@ async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
         }
         .into());
     }
+    operated::check(&estate, repository)?;
     Ok(format!(
         "commit {}, {} files",
         repository.commit,

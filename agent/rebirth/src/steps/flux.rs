@@ -6,7 +6,7 @@ use skykeep_core::{Deadline, Progress, Trouble};
 use skykeep_gitops::Sync;
 
 use super::step;
-use crate::{engine::Step, estate::Estate};
+use crate::{engine::Step, estate::Estate, operated};
 
 pub(super) fn steps() -> Vec<Step<Estate>> {
     vec![
@@ -64,11 +64,14 @@ async fn controllers(estate: Arc<Estate>, progress: Progress) -> Result<String, 
 async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let repository = estate.repository.get()?;
     let root = repository.flux(&estate.castle.gitops.path)?;
+    operated::prepare(&estate).await?;
+    let (patches, told) = operated::patches(&estate).await?;
     let sync = Sync {
         commit: &repository.commit,
         username: &estate.castle.gitops.username,
         token: estate.secrets.get(&estate.castle.gitops.token)?,
         extra_ca_pem: estate.trust.extra_pem(),
+        patches: &patches,
     };
     skykeep_gitops::apply_sync(
         estate.api.get()?,
@@ -77,13 +80,20 @@ async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
         Deadline::after(Duration::from_secs(170)),
     )
     .await?;
-    Ok(format!("pinned to {}", repository.commit))
+    let patched = told.iter().map(|change| format!("; patched: {change}"));
+    Ok(format!(
+        "pinned to {}{}",
+        repository.commit,
+        patched.collect::<String>()
+    ))
 }
 
 pub(super) async fn layers(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
     let commit = &estate.repository.get()?.commit;
     let deadline = Deadline::after(Duration::from_secs(890));
-    let outcome = skykeep_gitops::watch_layers(estate.api.get()?, commit, deadline, &progress).await?;
+    let restoring = operated::restoring(&estate).await?;
+    let client = estate.api.get()?;
+    let outcome = skykeep_gitops::watch_layers(client, commit, &restoring, deadline, &progress).await?;
     Ok(format!(
         "{} ready, {} held until their data is back",
         outcome.ready.len(),

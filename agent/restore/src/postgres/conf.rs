@@ -63,6 +63,15 @@ impl Repository<'_> {
         if self.cipher_pass.is_some() {
             text += "repo1-cipher-type=aes-256-cbc\n";
         }
+        self.with_keys(text)
+    }
+
+    /// The keys alone: for an operator, which writes the rest of the configuration itself (pgBackRest refuses an option given twice).
+    pub fn keys(&self) -> Result<Secret, RestoreError> {
+        self.with_keys("[global]\n".into())
+    }
+
+    fn with_keys(&self, text: String) -> Result<Secret, RestoreError> {
         let mut bytes = text.into_bytes();
         // Never grown, so that no copy of a key stays behind.
         bytes.reserve_exact(4096);

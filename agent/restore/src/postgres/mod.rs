@@ -19,3 +19,18 @@ pub mod wal;
 
 pub use fault::Fault;
 pub use spec::{Outcome, Spec};
+
+/// A point in time as pgBackRest and PostgreSQL read it.
+pub fn for_pgbackrest(point: jiff::Timestamp) -> String {
+    let text = point.to_string().replace('T', " ");
+    format!("{}+00", text.trim_end_matches('Z'))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_point_in_time_keeps_its_zone() {
+        let point: jiff::Timestamp = "2026-11-30T08:15:00.5+01:00".parse().unwrap();
+        assert_eq!(super::for_pgbackrest(point), "2026-11-30 07:15:00.5+00");
+    }
+}

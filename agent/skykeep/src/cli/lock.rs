@@ -47,7 +47,7 @@ fn wanted(args: &LockArgs) -> Result<Lock, Trouble> {
         let mut template = upstream::template(&castle.cluster.kubernetes)?;
         // Restores run in the owners' own images.
         let own = castle.treasures.iter().filter_map(|t| t.postgres.as_ref());
-        for name in own.map(|p| &p.image) {
+        for name in own.map(|p| &p.image).filter(|image| !image.is_empty()) {
             if template.images.iter().all(|i| i.name != *name) {
                 template.images.push(Image {
                     name: name.clone(),
