@@ -19,8 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// What Flux needs to reach the repository.
 pub struct Sync<'a> {
-    /// The commit that the castle is reborn from, 40 hex digits.
-    pub commit: &'a str,
+    /// The commit that the castle is pinned to, 40 hex digits; none when it follows its branch.
+    pub commit: Option<&'a str>,
     /// User name that goes with the token.
     pub username: &'a str,
     /// The token.
@@ -121,8 +121,10 @@ pub async fn apply_sync(client: &Client, root: &FluxRoot, sync: &Sync<'_>, deadl
     let applier = Applier::new(client, deadline);
     let source = &root.source.value;
     applier.one(&secret(&root.source, sync)?, MANAGER).await?;
-    applier.one(&with_commit(source, sync.commit), MANAGER).await?;
-    applier.one(&pin(&root.source, Some(sync.commit)), PIN_MANAGER).await?;
+    if let Some(commit) = sync.commit {
+        applier.one(&with_commit(source, commit), MANAGER).await?;
+        applier.one(&pin(&root.source, Some(commit)), PIN_MANAGER).await?;
+    }
     applier.one(source, MANAGER).await?;
     applier.one(&root.root.value, MANAGER).await
 }
@@ -199,7 +201,7 @@ mod tests {
     fn the_secret_has_the_name_that_the_source_asks_for_and_a_ca_only_when_there_is_one() {
         let token = Secret::from_string("tok\n".into());
         let sync = Sync {
-            commit: "abc",
+            commit: Some("abc"),
             username: "git",
             token: &token,
             extra_ca_pem: "",

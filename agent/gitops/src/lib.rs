@@ -13,6 +13,7 @@ mod before;
 mod error;
 mod fetch;
 mod flux;
+mod history;
 mod images;
 mod kustomize;
 mod layers;
@@ -22,8 +23,9 @@ mod watch;
 
 pub use before::before_flux;
 pub use error::GitopsError;
-pub use fetch::fetch;
+pub use fetch::{Fetched, fetch};
 pub use flux::{Sync, apply_components, apply_sync, release_pin};
+pub use history::{Commit, Distance};
 pub use images::images;
 pub use layers::{Layer, LayerState};
 pub use lint::{Contract, Finding, Report, Severity, lint, lint_with};

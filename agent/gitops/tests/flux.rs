@@ -189,7 +189,10 @@ async fn real_flux_brings_all_layers_up_and_leaves_the_pin_alone() {
     let credentials: Value =
         serde_json::from_slice(&std::fs::read(path("SKYKEEP_WORLD").join("credentials.json")).unwrap()).unwrap();
     let token = Secret::from_string(credentials["github_token"].as_str().unwrap().to_owned());
-    let repository = fetch(&castle.gitops, &token, &trust, soon()).await.unwrap();
+    let repository = fetch(&castle.gitops, None, &token, &trust, soon())
+        .await
+        .unwrap()
+        .repository;
     let root = repository.flux(&castle.gitops.path).unwrap();
 
     let config = Config::from_kubeconfig(&KubeConfigOptions::default()).await.unwrap();
@@ -211,7 +214,7 @@ async fn real_flux_brings_all_layers_up_and_leaves_the_pin_alone() {
     apply_components(&client, &root, soon(), &progress).await.unwrap();
     println!("components after {:?}", began.elapsed());
     let sync = Sync {
-        commit: &repository.commit,
+        commit: Some(&repository.commit),
         username: &castle.gitops.username,
         token: &token,
         extra_ca_pem: trust.extra_pem(),

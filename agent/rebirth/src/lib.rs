@@ -21,6 +21,7 @@ mod orphans;
 pub mod pulse;
 mod records;
 mod restored;
+mod revision;
 mod rpo;
 mod sealed;
 mod status;
@@ -41,6 +42,7 @@ pub use names::{Way, WayBack, go_back, keep_again, way_back};
 pub use orphans::{Standing, destroy_orphan, generations};
 pub use records::{Kept, last_report};
 pub use restored::{Restored, restored};
+pub use revision::Revision;
 pub use rpo::Age;
 pub use status::{Status, status};
 
@@ -53,6 +55,16 @@ pub enum Applied {
     NothingToDo(Status),
     /// Steps were run; the report says how they ended.
     Ran(Report),
+}
+
+impl Applied {
+    /// The step at which the run stopped, and its error.
+    pub fn failure(&self) -> Option<(&str, &Explained)> {
+        match self {
+            Applied::NothingToDo(_) => None,
+            Applied::Ran(report) => report.failure().map(|(step, error)| (step.as_str(), error)),
+        }
+    }
 }
 
 /// The steps of a rebirth of this castle.

@@ -72,6 +72,12 @@ pub struct Claim {
 }
 
 impl Testament {
+    /// The commit of the green revision, as Flux writes it: `main@sha1:<40 hex digits>`. `None` when it is not Git's.
+    pub fn commit(&self) -> Option<&str> {
+        let (_, commit) = self.green.as_deref()?.rsplit_once("sha1:")?;
+        (commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit())).then_some(commit)
+    }
+
     /// One line.
     pub fn text(&self) -> String {
         let green = self.green.as_deref().unwrap_or("no revision was ever all green");
@@ -126,13 +132,15 @@ pub(crate) async fn signs(estate: &Estate, me: Option<Generation>) -> Result<Vec
 pub(crate) async fn end(estate: &Estate, generation: &Generation) -> Result<(), Trouble> {
     let castle = &estate.castle.name;
     let name = object(castle, &generation.to_string());
-    if estate.s3.head(&name).await?.is_none() {
+    let Some(object) = estate.s3.get(&name).await? else {
         return Ok(());
-    }
+    };
+    // The next rebirth wants to know at which revision it was well.
+    let last = open(&estate.pulse_key(), &name, &object.bytes).and_then(|record| record.testament);
     let record = Record {
         v: 1,
         stance: Stance::TakenDown,
-        testament: None,
+        testament: last,
     };
     write(&estate.s3, &estate.pulse_key(), &name, &record).await
 }

@@ -10,7 +10,7 @@ use crate::{
     engine::Step,
     estate::Estate,
     lease::{self, Phase},
-    names, treasure,
+    names, revision, treasure,
 };
 
 /// Amazon's answer to "which address do I come from".
@@ -92,7 +92,9 @@ async fn address(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 }
 
 async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
-    let repository = estate.read_repository().await?;
+    let repository = revision::read(&estate).await?;
+    let revision = estate.revision.get()?;
+    revision.text().lines().for_each(|line| progress.note(line));
     let findings = skykeep_gitops::lint(repository, &estate.castle);
     for f in &findings {
         progress.note(format!("{}: {}", f.file, f.what));
@@ -106,9 +108,10 @@ async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
         .into());
     }
     Ok(format!(
-        "commit {}, {} files",
+        "commit {}, {} files; {}",
         repository.commit,
-        repository.files.len()
+        repository.files.len(),
+        revision.because
     ))
 }
 

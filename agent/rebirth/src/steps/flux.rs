@@ -64,8 +64,9 @@ async fn controllers(estate: Arc<Estate>, progress: Progress) -> Result<String, 
 async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let repository = estate.repository.get()?;
     let root = repository.flux(&estate.castle.gitops.path)?;
+    let given_back = estate.journal.get()?.entries().await.given_back;
     let sync = Sync {
-        commit: &repository.commit,
+        commit: (!given_back).then_some(repository.commit.as_str()),
         username: &estate.castle.gitops.username,
         token: estate.secrets.get(&estate.castle.gitops.token)?,
         extra_ca_pem: estate.trust.extra_pem(),
@@ -77,7 +78,10 @@ async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
         Deadline::after(Duration::from_secs(170)),
     )
     .await?;
-    Ok(format!("pinned to {}", repository.commit))
+    Ok(match given_back {
+        false => format!("pinned to {}", repository.commit),
+        true => "it follows its branch".into(),
+    })
 }
 
 pub(super) async fn layers(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {

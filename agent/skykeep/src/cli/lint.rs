@@ -14,7 +14,7 @@ const FETCH: Duration = Duration::from_secs(150);
 #[command(
     after_help = "Exit codes: 0 nothing that must be mended, 1 an error or a risk was found (or the lint could not be \
 done: then standard error says why), 2 the command line was wrong. Warnings alone give 0.\n\nWith --castle alone the \
-repository is fetched as a rebirth does it, so the passphrase is asked for."
+repository is fetched (the branch's head, or `gitops.revision`), so the passphrase is asked for."
 )]
 pub struct LintArgs {
     /// Working tree of a Flux repository
@@ -69,12 +69,14 @@ fn read(path: &std::path::Path) -> Result<String, Explained> {
     })
 }
 
-/// The repository as a rebirth would fetch it: with the token, at the branch's head or the castle file's revision.
+/// The repository as its owner can still mend it: the branch's head, or the castle file's revision.
 async fn fetched(owner: &Owner) -> Result<Repository, Trouble> {
     let estate = super::castle::open(owner).await?;
     let gitops = &estate.castle.gitops;
     let token = estate.secrets.get(&gitops.token)?;
-    Ok(skykeep_gitops::fetch(gitops, token, &estate.trust, Deadline::after(FETCH)).await?)
+    let named = gitops.revision.as_deref();
+    let fetched = skykeep_gitops::fetch(gitops, named, token, &estate.trust, Deadline::after(FETCH));
+    Ok(fetched.await?.repository)
 }
 
 fn show(report: &Report, with_castle: bool) {

@@ -76,7 +76,13 @@ impl Owner {
 #[derive(Subcommand)]
 enum Command {
     /// Show what a rebirth would do; changes nothing
-    Plan(Owner),
+    Plan {
+        #[command(flatten)]
+        owner: Owner,
+        /// As `apply --head`
+        #[arg(long)]
+        head: bool,
+    },
     /// Bring the castle back to life, or go on where it was interrupted
     Apply {
         #[command(flatten)]
@@ -90,6 +96,9 @@ enum Command {
         /// The castle's name: move its names although the castle that they point to may live
         #[arg(long, value_name = "NAME")]
         old_castle_is_dead: Option<String>,
+        /// Take the branch's head, also when an earlier run or the castle before names another commit
+        #[arg(long)]
+        head: bool,
     },
     /// Show what stands; changes nothing
     Status {
@@ -186,13 +195,21 @@ pub fn run() -> ExitCode {
 
 async fn dispatch(command: Command, host: Option<Host>) -> Result<ExitCode, Trouble> {
     match command {
-        Command::Plan(owner) => castle::plan(&owner).await,
+        Command::Plan { owner, head } => castle::plan(&owner, head).await,
         Command::Apply {
             owner,
             accept_host: _,
             take_over,
             old_castle_is_dead,
-        } => castle::apply(&owner, host, take_over.as_deref(), old_castle_is_dead.as_deref()).await,
+            head,
+        } => {
+            let said = castle::Said {
+                take_over,
+                old_castle_is_dead,
+                head,
+            };
+            castle::apply(&owner, host, &said).await
+        }
         Command::Status { owner, all_generations } => castle::status(&owner, all_generations).await,
         Command::Report(owner) => castle::report(&owner).await,
         Command::Destroy {
