@@ -52,6 +52,13 @@ pub enum GitopsError {
         /// The root path.
         path: String,
     },
+    /// An object that can't be changed through Flux.
+    Inject {
+        /// The object.
+        object: String,
+        /// Why.
+        why: String,
+    },
     /// A file that can't be parsed.
     Yaml {
         /// The file.
@@ -84,6 +91,7 @@ impl Explain for GitopsError {
         match self {
             Self::Fetch { url, .. } => format!("The repository {url} can't be fetched"),
             Self::Token { url } => format!("{url} refuses our token"),
+            Self::Inject { object, .. } => format!("{object} can't be changed through Flux"),
             Self::NoRevision { url, revision } => format!("{url} has no `{revision}`"),
             Self::NotOnBranch { revision, branch, .. } => format!("Commit {revision} is not on the branch `{branch}`"),
             Self::TooLarge(_) => "The repository is too large".into(),
@@ -103,6 +111,7 @@ impl Explain for GitopsError {
 
     fn why(&self) -> String {
         match self {
+            Self::Inject { why, .. } => why.clone(),
             Self::Fetch { why, .. } | Self::Yaml { why, .. } | Self::Api { why, .. } | Self::Folder { why, .. } => {
                 why.clone()
             }
@@ -130,6 +139,9 @@ impl Explain for GitopsError {
             Self::TooLarge(_) => "Keep large files out of the repository that Flux reads.",
             Self::Folder { .. } => "Give the folder of a repository's working tree.",
             Self::Layout { .. } => "Mend `gitops.path` in castle.yaml, or run `flux bootstrap` once for this path.",
+            Self::Inject { .. } => {
+                "Let a plain manifest of the repository hold the object, under a root Kustomization without patches of its own."
+            }
             Self::Yaml { .. } => "Mend that file and push, or name an older commit in `gitops.revision`.",
             Self::Api { .. } => "Start again: what stands is kept. If the API says the same again, mend that object in the repository.",
             Self::Value(_) => "Mend `beforeFlux` in castle.yaml.",

@@ -10,8 +10,9 @@ use skykeep_core::{Deadline, Progress, Secret, Trouble, deadline::Look, poll};
 use std::time::Duration;
 
 use crate::{
-    apply::{Applier, MANAGER, PIN_MANAGER},
+    apply::{Applier, MANAGER, PATCH_MANAGER, PIN_MANAGER},
     error::GitopsError,
+    inject::{patches_alone, with_patches},
     repository::{Document, FluxRoot, text},
 };
 
@@ -19,14 +20,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// What Flux needs to reach the repository.
 pub struct Sync<'a> {
-    /// The commit that the castle is pinned to, 40 hex digits; none when it follows its branch.
-    pub commit: Option<&'a str>,
+    /// The commit that the castle is reborn from, 40 hex digits.
+    pub commit: &'a str,
     /// User name that goes with the token.
     pub username: &'a str,
     /// The token.
     pub token: &'a Secret,
     /// Extra CAs, PEM; empty when there are none.
     pub extra_ca_pem: &'a str,
+    /// What the root Kustomization is patched with: see [`crate::nest`].
+    pub patches: &'a [Value],
 }
 
 /// Applies `gotk-components.yaml`: namespace and CRDs first, then the rest; waits until the controllers are available.
@@ -121,18 +124,35 @@ pub async fn apply_sync(client: &Client, root: &FluxRoot, sync: &Sync<'_>, deadl
     let applier = Applier::new(client, deadline);
     let source = &root.source.value;
     applier.one(&secret(&root.source, sync)?, MANAGER).await?;
-    if let Some(commit) = sync.commit {
-        applier.one(&with_commit(source, commit), MANAGER).await?;
-        applier.one(&pin(&root.source, Some(commit)), PIN_MANAGER).await?;
-    }
+    applier.one(&with_commit(source, sync.commit), MANAGER).await?;
+    applier.one(&pin(&root.source, Some(sync.commit)), PIN_MANAGER).await?;
     applier.one(source, MANAGER).await?;
+    // The patches as the pin: no layer ever exists without them.
+    applier.one(&with_patches(root, sync.patches), MANAGER).await?;
+    applier.one(&patches_alone(root, sync.patches), PATCH_MANAGER).await?;
     applier.one(&root.root.value, MANAGER).await
 }
 
-/// Lets Flux follow the branch again.
-pub async fn release_pin(client: &Client, root: &FluxRoot, deadline: Deadline) -> Result<(), Trouble> {
+/// Puts other patches in the place of those that the root Kustomization has from us; none takes ours away.
+pub async fn apply_patches(
+    client: &Client,
+    root: &FluxRoot,
+    patches: &[Value],
+    deadline: Deadline,
+) -> Result<(), Trouble> {
+    let applier = Applier::new(client, deadline);
+    applier.one(&patches_alone(root, patches), PATCH_MANAGER).await
+}
+
+/// Pins Flux to a commit, or (`None`) lets it follow the branch again.
+pub async fn set_pin(
+    client: &Client,
+    root: &FluxRoot,
+    commit: Option<&str>,
+    deadline: Deadline,
+) -> Result<(), Trouble> {
     Applier::new(client, deadline)
-        .one(&pin(&root.source, None), PIN_MANAGER)
+        .one(&pin(&root.source, commit), PIN_MANAGER)
         .await
 }
 
@@ -201,10 +221,11 @@ mod tests {
     fn the_secret_has_the_name_that_the_source_asks_for_and_a_ca_only_when_there_is_one() {
         let token = Secret::from_string("tok\n".into());
         let sync = Sync {
-            commit: Some("abc"),
+            commit: "abc",
             username: "git",
             token: &token,
             extra_ca_pem: "",
+            patches: &[],
         };
         let object = secret(&source(), &sync).unwrap();
         assert_eq!(object["metadata"]["name"], "creds");

@@ -19,7 +19,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use skykeep_core::{Deadline, Progress, Secret, castle::Castle, http::Trust};
-use skykeep_gitops::{Sync, apply_components, apply_sync, before_flux, fetch, release_pin, watch_layers};
+use skykeep_gitops::{Sync, apply_components, apply_sync, before_flux, fetch, set_pin, watch_layers};
 
 fn path(variable: &str) -> PathBuf {
     std::env::var_os(variable)
@@ -214,10 +214,11 @@ async fn real_flux_brings_all_layers_up_and_leaves_the_pin_alone() {
     apply_components(&client, &root, soon(), &progress).await.unwrap();
     println!("components after {:?}", began.elapsed());
     let sync = Sync {
-        commit: Some(&repository.commit),
+        commit: &repository.commit,
         username: &castle.gitops.username,
         token: &token,
         extra_ca_pem: trust.extra_pem(),
+        patches: &[],
     };
     apply_sync(&client, &root, &sync, soon()).await.unwrap();
     apply_sync(&client, &root, &sync, soon())
@@ -265,7 +266,7 @@ async fn real_flux_brings_all_layers_up_and_leaves_the_pin_alone() {
         owners("f:branch")
     );
 
-    release_pin(&client, &root, soon()).await.unwrap();
+    set_pin(&client, &root, None, soon()).await.unwrap();
     let source = sources.get("flux-system").await.unwrap();
     assert_eq!(
         source.data.pointer("/spec/ref").unwrap(),

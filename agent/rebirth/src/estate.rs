@@ -32,6 +32,7 @@ use crate::{
     journal::Journal,
     launch::Launch,
     lease::{BootClock, Claim, LONGEST_REQUEST, Lease, Taker},
+    release::{Given, Shown},
     revision::Revision,
 };
 
@@ -94,6 +95,14 @@ pub struct Estate {
     pub repository: Slot<Repository>,
     /// Which commit that is, and why.
     pub revision: Slot<Revision>,
+    /// What stands between Git and the castle.
+    pub(crate) shown: Slot<Shown>,
+    /// What this run has lifted.
+    pub(crate) lifted: Slot<Vec<String>>,
+    /// The commit at which Flux follows its branch again.
+    pub(crate) follows: Slot<String>,
+    /// What this run has given back to Git.
+    pub(crate) given: Slot<Given>,
     /// The DNS zones, in the castle file's order.
     pub zones: Slot<Vec<Box<dyn Zone>>>,
     /// The network.
@@ -176,6 +185,10 @@ impl Estate {
             seen_from: Slot::named("our public address"),
             repository: Slot::named("the repository"),
             revision: Slot::named("the repository's revision"),
+            shown: Slot::named("what stands between Git and the castle"),
+            lifted: Slot::named("what was lifted"),
+            follows: Slot::named("the commit that Flux follows"),
+            given: Slot::named("what was given back"),
             zones: Slot::named("the DNS zones"),
             network: Slot::named("the network"),
             entry: Slot::named("the entry"),

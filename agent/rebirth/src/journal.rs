@@ -27,6 +27,9 @@ pub struct Entries {
     /// Whether the castle was given back to Git: it follows its branch, and nothing of ours may pin it again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub given_back: bool,
+    /// What was held back and somebody has lifted by its name (`Deployment/web/ddns`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lifted: Vec<String>,
 }
 
 /// A commit of the repository, and why this one.

@@ -25,10 +25,11 @@ use skykeep_core::{Explain, castle::Castle};
 
 pub(crate) use finding::Place;
 pub use finding::{Finding, Severity};
+pub use writers::{WRITES_DNS, writers};
 
 use crate::repository::{Document, FluxRoot, Repository, text};
 
-pub(super) const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
+pub(crate) const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
 pub(super) const HELM: &str = "helm.toolkit.fluxcd.io";
 pub(super) const SOURCE: &str = "source.toolkit.fluxcd.io";
 const CASTLE_FILE: &str = "castle.yaml";
@@ -85,14 +86,7 @@ pub fn lint_with(repository: &Repository, contract: Option<Contract<'_>>) -> Rep
                 continue;
             }
         };
-        let mut lint = Lint {
-            repository,
-            contract,
-            root: &root,
-            layers: Vec::new(),
-            documents: Vec::new(),
-            findings: BTreeSet::new(),
-        };
+        let mut lint = Lint::new(repository, contract, &root);
         lint.everything();
         report.objects += lint.documents.len();
         report.claims.extend(lint.claims().iter().map(ToString::to_string));
@@ -109,17 +103,18 @@ pub fn lint_with(repository: &Repository, contract: Option<Contract<'_>>) -> Rep
 pub(crate) fn rendered(repository: &Repository, path: &str) -> Vec<Value> {
     let root = repository.flux(path);
     let root = root.unwrap_or_else(|_| tree::without_bootstrap(repository, path));
-    let mut lint = Lint {
-        repository,
-        contract: None,
-        root: &root,
-        layers: Vec::new(),
-        documents: Vec::new(),
-        findings: BTreeSet::new(),
-    };
+    let mut lint = Lint::new(repository, None, &root);
     lint.collect();
     let applied = lint.documents.iter().chain(&root.components);
     applied.map(|document| document.value.clone()).collect()
+}
+
+/// Every Flux Kustomization with the objects it applies, the root first, each after the one that applies it.
+pub(crate) fn layers(repository: &Repository, root: &FluxRoot) -> Vec<(Document, Vec<Document>)> {
+    let mut lint = Lint::new(repository, None, root);
+    lint.collect();
+    let held = |layer: &Applied| (layer.layer.clone(), lint.applied_by(layer).cloned().collect());
+    lint.layers.iter().map(held).collect()
 }
 
 /// A Flux Kustomization and the objects it applies, as indices into [`Lint::documents`].
@@ -135,6 +130,19 @@ struct Lint<'a> {
     layers: Vec<Applied>,
     documents: Vec<Document>,
     findings: BTreeSet<Finding>,
+}
+
+impl<'a> Lint<'a> {
+    fn new(repository: &'a Repository, contract: Option<Contract<'a>>, root: &'a FluxRoot) -> Self {
+        Lint {
+            repository,
+            contract,
+            root,
+            layers: Vec::new(),
+            documents: Vec::new(),
+            findings: BTreeSet::new(),
+        }
+    }
 }
 
 impl Lint<'_> {

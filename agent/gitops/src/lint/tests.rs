@@ -202,7 +202,12 @@ fn the_example_castle_fits_its_castle_file() {
     let repository = Repository::from_folder(root).unwrap();
     let more = include_str!("../../../../tests/castle/shapes.yaml");
     let whole = CASTLE.replacen("\nentry:\n", &format!("\n{more}entry:\n"), 1);
-    assert_eq!(lint(&repository, &Castle::parse(&whole).unwrap()), []);
+    let castle = Castle::parse(&whole).unwrap();
+    let findings = lint(&repository, &castle);
+    let told: Vec<_> = findings.iter().map(|f| (f.severity, f.file.as_str())).collect();
+    assert_eq!(told, [(Severity::Risk, "apps/ddns/ddns.yaml")], "{findings:?}");
+    let held: Vec<String> = writers(&repository, &castle).iter().map(|one| one.id()).collect();
+    assert_eq!(held, ["Deployment/web/ddns"]);
     let components = repository.flux("clusters/rossi").unwrap().components;
     assert!(components.iter().filter(|d| d.kind() == "Deployment").count() >= 3);
 }

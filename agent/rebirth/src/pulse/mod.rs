@@ -31,7 +31,7 @@ pub struct Record {
     /// How the castle stands to its names.
     #[serde(default)]
     pub stance: Stance,
-    /// What stands there; nothing when its API did not answer.
+    /// What stood there when its API answered last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub testament: Option<Testament>,
 }

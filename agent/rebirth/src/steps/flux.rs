@@ -6,7 +6,10 @@ use skykeep_core::{Deadline, Progress, Trouble};
 use skykeep_gitops::Sync;
 
 use super::step;
-use crate::{engine::Step, estate::Estate};
+use crate::{engine::Step, estate::Estate, writers};
+
+/// A castle that was given back to Git is Flux's alone.
+const LEFT: &str = "the castle follows its branch: left as it is";
 
 pub(super) fn steps() -> Vec<Step<Estate>> {
     vec![
@@ -55,6 +58,9 @@ async fn contract(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 }
 
 async fn controllers(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
+    if estate.journal.get()?.entries().await.given_back {
+        return Ok(LEFT.into());
+    }
     let root = estate.repository.get()?.flux(&estate.castle.gitops.path)?;
     let deadline = Deadline::after(Duration::from_secs(590));
     skykeep_gitops::apply_components(estate.api.get()?, &root, deadline, &progress).await?;
@@ -64,12 +70,18 @@ async fn controllers(estate: Arc<Estate>, progress: Progress) -> Result<String, 
 async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let repository = estate.repository.get()?;
     let root = repository.flux(&estate.castle.gitops.path)?;
-    let given_back = estate.journal.get()?.entries().await.given_back;
+    let journal = estate.journal.get()?.entries().await;
+    if journal.given_back {
+        return Ok(LEFT.into());
+    }
+    let holds = writers::holds(&estate, &journal.lifted)?;
+    let patches = skykeep_gitops::nest(repository, &estate.castle.gitops.path, &holds)?;
     let sync = Sync {
-        commit: (!given_back).then_some(repository.commit.as_str()),
+        commit: &repository.commit,
         username: &estate.castle.gitops.username,
         token: estate.secrets.get(&estate.castle.gitops.token)?,
         extra_ca_pem: estate.trust.extra_pem(),
+        patches: &patches,
     };
     skykeep_gitops::apply_sync(
         estate.api.get()?,
@@ -78,10 +90,8 @@ async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
         Deadline::after(Duration::from_secs(170)),
     )
     .await?;
-    Ok(match given_back {
-        false => format!("pinned to {}", repository.commit),
-        true => "it follows its branch".into(),
-    })
+    let held = holds.iter().map(|one| format!("; held back: {}", one.id()));
+    Ok(format!("pinned to {}{}", repository.commit, held.collect::<String>()))
 }
 
 pub(super) async fn layers(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {

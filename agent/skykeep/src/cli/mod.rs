@@ -9,6 +9,7 @@ mod host;
 mod lint;
 mod lock;
 mod pulse;
+mod release;
 mod restore;
 mod restore_job;
 mod stick;
@@ -33,7 +34,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done (or nothing to do), 1 failed (what, why and what to do are on standard \
-error), 2 the command line was wrong, 3 `plan` found something to do, 4 `check` found something that expires soon.";
+error), 2 the command line was wrong, 3 `plan` found something to do (`release`: to give back), 4 `check` found something that expires soon.";
 
 /// Where the owner's part is, and how to speak.
 #[derive(clap::Args, Clone)]
@@ -141,6 +142,8 @@ enum Command {
     Lint(lint::LintArgs),
     /// Show what came back of a treasure, or bring it back once more on purpose
     Restore(restore::RestoreArgs),
+    /// Give the castle back to Git: show what of ours stands between the two, take it away, prove that Git alone is enough
+    Release(release::ReleaseArgs),
     /// Restore every backup into a throw-away folder and verify it; says how old each is
     Drill(drill::DrillArgs),
     /// The castle's names: put them back
@@ -221,6 +224,7 @@ async fn dispatch(command: Command, host: Option<Host>) -> Result<ExitCode, Trou
         Command::Stick(command) => stick::run(command),
         Command::Lock(args) => lock::run(args).await,
         Command::Restore(args) => restore::run(args).await,
+        Command::Release(args) => release::run(args).await,
         Command::Drill(args) => drill::run(args).await,
         Command::Dns(command) => dns::run(command).await,
         Command::Check { owner, within } => check::run(&owner, within).await,
