@@ -34,7 +34,7 @@ pub use images::images;
 pub use inject::{Injection, find, find_all, nest};
 pub use injected::{Held, INJECTED, diff, held, pin_diff};
 pub use layers::{Layer, LayerState};
-pub use lint::{Contract, Finding, Report, Severity, WRITES_DNS, lint, lint_with, writers};
+pub use lint::{Contract, Finding, Report, Severity, WRITES_DNS, lint, lint_with, living, writers};
 pub use proof::{Alone, let_go, prove};
 pub use repository::{Document, FluxRoot, Repository};
 pub use watch::{Outcome, remind_layers, remind_source, watch_layers};

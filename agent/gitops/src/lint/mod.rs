@@ -11,8 +11,10 @@ mod finding;
 mod kinds;
 mod leftovers;
 mod lines;
+mod mounts;
 mod order;
 mod releases;
+mod schedules;
 mod tree;
 mod variables;
 mod writers;
@@ -25,6 +27,7 @@ use skykeep_core::{Explain, castle::Castle};
 
 pub(crate) use finding::Place;
 pub use finding::{Finding, Severity};
+pub use mounts::living;
 pub use writers::{WRITES_DNS, writers};
 
 use crate::repository::{Document, FluxRoot, Repository, text};
@@ -157,6 +160,8 @@ impl Lint<'_> {
         self.leftovers();
         self.writers();
         self.backups();
+        self.schedules();
+        self.mounts();
     }
 
     fn say(&mut self, finding: Finding) {
@@ -282,5 +287,7 @@ fn implied(path: &str, kind: &str) -> Document {
 
 #[cfg(test)]
 mod field_tests;
+#[cfg(test)]
+mod rule_tests;
 #[cfg(test)]
 mod tests;

@@ -128,6 +128,14 @@ pub(crate) async fn signs(estate: &Estate, me: Option<Generation>) -> Result<Vec
     Ok(signs)
 }
 
+/// The claims of the castle that said last what it is made of, this one too, as `<namespace>/<name>`, and who that is.
+pub async fn last_claims(estate: &Estate) -> Result<Option<(String, Vec<String>)>, Trouble> {
+    let signs = signs(estate, None).await?.into_iter();
+    let said = signs.filter_map(|sign| Some((sign.age, sign.who, sign.testament?)));
+    let last = said.min_by_key(|(age, ..)| *age);
+    Ok(last.map(|(_, who, testament)| (who, testament.claims.into_iter().map(|c| c.name).collect())))
+}
+
 /// Says that a generation was taken down, so that nobody waits for its pulse to get old.
 pub(crate) async fn end(estate: &Estate, generation: &Generation) -> Result<(), Trouble> {
     let castle = &estate.castle.name;

@@ -10,7 +10,7 @@ use crate::{
     engine::Step,
     estate::Estate,
     lease::{self, Phase},
-    names, revision, treasure, writers,
+    names, pulse, revision, treasure, writers,
 };
 
 /// Amazon's answer to "which address do I come from".
@@ -104,6 +104,11 @@ async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
     revision.text().lines().for_each(|line| progress.note(line));
     writers::tell(&estate, &progress)?;
     let findings = skykeep_gitops::lint(repository, &estate.castle);
+    if let Some((who, claims)) = pulse::last_claims(&estate).await? {
+        for f in skykeep_gitops::living(&estate.castle, &who, &claims) {
+            progress.note(format!("{}: {}", f.file, f.what));
+        }
+    }
     for f in &findings {
         progress.note(format!("{}: {}", f.file, f.what));
     }

@@ -7,9 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use skykeep_rebirth::pulse::{Pen, Record, Stance, Testament};
+use skykeep_rebirth::pulse::{Claim, Pen, Record, Stance, Testament};
 
 use crate::{lab::Lab, places::Places};
+
+/// A claim of the old castle that castle.yaml forgot.
+pub const LOST_CLAIM: &str = "web/old-guestbook";
 
 /// The rehearsal's passphrase.
 pub const PASSPHRASE: &str = "seven lanterns over the quiet harbour";
@@ -119,7 +122,10 @@ pub async fn testament(spec: &Path, keys: &Path, commit: &str) -> Result<()> {
     let testament = Testament {
         kubernetes: "v1.36.3".into(),
         green: Some(format!("main@sha1:{commit}")),
-        claims: Vec::new(),
+        claims: vec![Claim {
+            name: LOST_CLAIM.into(),
+            size: "1Gi".into(),
+        }],
     };
     let record = Record {
         v: 1,

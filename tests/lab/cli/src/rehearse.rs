@@ -124,6 +124,13 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
         "the same page is the proof",
     );
     verdicts.must(
+        driven
+            .text
+            .contains(&format!("had the claim {} while it lived", owner::LOST_CLAIM)),
+        "a claim that the old castle had and castle.yaml forgot is told before anything is made",
+        owner::LOST_CLAIM,
+    );
+    verdicts.must(
         driven.text.contains("held back: Deployment/web/ddns"),
         "a program of the repository that writes the castle's name itself was held back",
         "Deployment/web/ddns",
