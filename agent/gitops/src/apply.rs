@@ -65,6 +65,29 @@ impl Applier {
         .await
     }
 
+    /// The object as it stands, of the kind and name of this one; `None` when there is none.
+    pub(crate) async fn get(&self, value: &Value) -> Result<Option<Value>, Trouble> {
+        let doing = describe(value).replacen("apply", "read", 1);
+        retry(&doing, self.deadline, || async {
+            let api = self.api(value, &doing).await?;
+            let found = api.get_opt(text(value, "/metadata/name")).await;
+            let found = found.map_err(|e| GitopsError::api(doing.clone(), &e))?;
+            Ok(found.and_then(|object| serde_json::to_value(object).ok()))
+        })
+        .await
+    }
+
+    /// What would stand if `manager` gave up every field that it does not say here. Nothing is changed.
+    pub(crate) async fn would_be(&self, value: &Value, manager: &str) -> Result<Value, Trouble> {
+        let doing = describe(value).replacen("apply", "try to let go of", 1);
+        let api = self.api(value, &doing).await?;
+        let params = PatchParams::apply(manager).force().dry_run();
+        let patch = Patch::Apply(value);
+        let object = api.patch(text(value, "/metadata/name"), &params, &patch).await;
+        let object = object.map_err(|e| GitopsError::api(doing.clone(), &e))?;
+        serde_json::to_value(object).map_err(|e| GitopsError::Value(e.to_string()).into())
+    }
+
     async fn api(&self, value: &Value, doing: &str) -> Result<Api<DynamicObject>, GitopsError> {
         let (version, kind) = (text(value, "/apiVersion"), text(value, "/kind"));
         let (group, version) = version.split_once('/').unwrap_or(("", version));

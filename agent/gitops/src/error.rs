@@ -20,12 +20,21 @@ pub enum GitopsError {
         /// The repository's URL.
         url: String,
     },
-    /// The branch or commit is not there.
+    /// The branch is not there.
     NoRevision {
         /// The repository's URL.
         url: String,
         /// What was asked for.
         revision: String,
+    },
+    /// The commit is none of the branch's.
+    NotOnBranch {
+        /// The repository's URL.
+        url: String,
+        /// The commit.
+        revision: String,
+        /// The branch.
+        branch: String,
     },
     /// The repository is too large to be held in memory.
     TooLarge(String),
@@ -84,6 +93,7 @@ impl Explain for GitopsError {
             Self::Token { url } => format!("{url} refuses our token"),
             Self::Inject { object, .. } => format!("{object} can't be changed through Flux"),
             Self::NoRevision { url, revision } => format!("{url} has no `{revision}`"),
+            Self::NotOnBranch { revision, branch, .. } => format!("Commit {revision} is not on the branch `{branch}`"),
             Self::TooLarge(_) => "The repository is too large".into(),
             Self::Folder { path, .. } => format!("{path} can't be read"),
             Self::Layout { missing, .. } => format!("The repository has no {missing}"),
@@ -108,7 +118,10 @@ impl Explain for GitopsError {
             Self::Token { .. } => {
                 "it answered 401: the token is wrong, expired, or may not read this repository".into()
             }
-            Self::NoRevision { .. } => "neither a branch nor a commit of that name can be fetched".into(),
+            Self::NoRevision { .. } => "no branch of that name can be fetched".into(),
+            Self::NotOnBranch { url, .. } => format!(
+                "the whole history of that branch at {url} was looked through: it was rewritten since (a force push), or the commit was never pushed there"
+            ),
             Self::TooLarge(why) | Self::Value(why) => why.clone(),
             Self::Layout { path, .. } => format!("under `{path}` it has not the layout that `flux bootstrap` makes"),
             Self::Layers { waiting, .. } => waiting.join("; "),
@@ -119,7 +132,10 @@ impl Explain for GitopsError {
         match self {
             Self::Fetch { .. } => "Look at the network and at `gitops.url` in castle.yaml, then start again.",
             Self::Token { .. } => "Make a token that may read the repository's contents, and put it where `gitops.token` points.",
-            Self::NoRevision { .. } => "Mend `gitops.branch` or `gitops.revision` in castle.yaml.",
+            Self::NoRevision { .. } => "Mend `gitops.branch` in castle.yaml.",
+            Self::NotOnBranch { .. } => {
+                "Name another commit (40 hex digits) in `gitops.revision` of castle.yaml, or say `--head` to take the branch's head; Flux can follow only commits of its branch."
+            }
             Self::TooLarge(_) => "Keep large files out of the repository that Flux reads.",
             Self::Folder { .. } => "Give the folder of a repository's working tree.",
             Self::Layout { .. } => "Mend `gitops.path` in castle.yaml, or run `flux bootstrap` once for this path.",
@@ -130,7 +146,7 @@ impl Explain for GitopsError {
             Self::Api { .. } => "Start again: what stands is kept. If the API says the same again, mend that object in the repository.",
             Self::Value(_) => "Mend `beforeFlux` in castle.yaml.",
             Self::Layers { .. } => {
-                "Mend the first of them in the repository (the others may only wait for it), name the new commit in `gitops.revision`, and start again."
+                "Mend the first of them in the repository (the others may only wait for it), and start again with `--head` (or with the new commit in `gitops.revision`): without it the same commit is taken."
             }
         }
         .into()

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    num::NonZeroU32,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -19,12 +20,14 @@ use gix::{
 use skykeep_core::{Deadline, Secret, castle::Gitops, http::Trust};
 use zeroize::Zeroizing;
 
-use crate::{error::GitopsError, repository::Repository};
+use crate::{error::GitopsError, history, history::Distance, repository::Repository};
 
 /// Most bytes of all files together.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Most files.
 const MAX_FILES: usize = 20_000;
+/// How much history is fetched until the wanted commit is in it: the head alone, what most castles lag behind, all of it.
+const DEPTHS: [Option<NonZeroU32>; 3] = [NonZeroU32::new(1), NonZeroU32::new(300), None];
 
 /// What the blocking side needs.
 struct Job {
@@ -32,7 +35,7 @@ struct Job {
     username: String,
     token: Zeroizing<String>,
     branch: String,
-    revision: Option<String>,
+    wanted: Option<String>,
     tls: rustls::ClientConfig,
     proxy: Option<reqwest::Proxy>,
     limit: Duration,
@@ -51,13 +54,25 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Fetches the castle's repository: the commit `gitops.revision`, or the head of `gitops.branch`.
+/// The castle's repository as it was fetched.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its files at the wanted commit.
+    pub repository: Repository,
+    /// How far that is from the branch's head.
+    pub distance: Distance,
+}
+
+/// Fetches the castle's repository at the commit `wanted`, or at the head of `gitops.branch`.
+///
+/// The commit must be one of the branch: Flux, pinned to it, finds no other.
 pub async fn fetch(
     gitops: &Gitops,
+    wanted: Option<&str>,
     token: &Secret,
     trust: &Trust,
     deadline: Deadline,
-) -> Result<Repository, GitopsError> {
+) -> Result<Fetched, GitopsError> {
     let url = gitops.url.to_string();
     let problem = |why: String, passing: bool| GitopsError::Fetch {
         url: url.clone(),
@@ -70,7 +85,7 @@ pub async fn fetch(
         username: gitops.username.clone(),
         token: token.ok_or_else(|| problem("the token is no text".into(), false))?,
         branch: gitops.branch.clone(),
-        revision: gitops.revision.clone(),
+        wanted: wanted.map(str::to_owned),
         tls: trust.tls().map_err(|e| problem(e.why, false))?,
         proxy: trust.proxy().map_err(|e| problem(e.why, false))?,
         limit: deadline.remaining(),
@@ -79,7 +94,7 @@ pub async fn fetch(
     };
     let _stop = StopOnDrop(job.stop.clone());
     let job = Arc::new(job);
-    let work = tokio::task::spawn_blocking(move || clone(&job));
+    let work = tokio::task::spawn_blocking(move || fetch_blocking(&job));
     match tokio::time::timeout(deadline.remaining(), work).await {
         Ok(Ok(result)) => result,
         Ok(Err(join)) => Err(problem(format!("the git client failed: {join}"), false)),
@@ -120,9 +135,26 @@ fn transport(job: &Job) -> http::Options {
     }
 }
 
-fn clone(job: &Arc<Job>) -> Result<Repository, GitopsError> {
-    let folder = folder().map_err(|e| explain(job, &e.to_string()))?;
-    let depth = Shallow::DepthAtRemote(std::num::NonZeroU32::MIN);
+fn fetch_blocking(job: &Arc<Job>) -> Result<Fetched, GitopsError> {
+    for depth in DEPTHS {
+        let folder = folder().map_err(|e| explain(job, &e.to_string()))?;
+        let repository = clone(job, folder.path().join("repository"), depth)?;
+        let fail = |e: gix::Error| lasting(job, format!("{e:#}"));
+        let Some((at, distance)) = history::find(&repository, job.wanted.as_deref()).map_err(fail)? else {
+            continue;
+        };
+        let repository = read(&repository, at, job)?;
+        return Ok(Fetched { repository, distance });
+    }
+    Err(GitopsError::NotOnBranch {
+        url: job.url.clone(),
+        revision: job.wanted.clone().unwrap_or_default(),
+        branch: job.branch.clone(),
+    })
+}
+
+/// A bare clone of the branch alone, with so much of its history.
+fn clone(job: &Arc<Job>, into: PathBuf, depth: Option<NonZeroU32>) -> Result<gix::Repository, GitopsError> {
     let for_connection = job.clone();
     let connect = move |connection: &mut gix::remote::Connection<'_, '_, '_, Box<dyn Transport + Send>>| {
         connection.set_transport_options(Box::new(transport(&for_connection)));
@@ -131,22 +163,22 @@ fn clone(job: &Arc<Job>) -> Result<Repository, GitopsError> {
         Ok(())
     };
     let fail = |e: gix::Error| explain(job, &format!("{e:#}"));
-    let mut prepare = gix::clone::PrepareFetch::new(
-        job.url.as_str(),
-        folder.path().join("repository"),
-        gix::create::Kind::Bare,
-        gix::create::Options::default(),
-        gix::open::Options::isolated(),
-    )
-    .map_err(fail)?
-    .with_shallow(depth)
-    .configure_connection(connect);
-    prepare = match &job.revision {
-        Some(commit) => prepare.with_revision(Some(commit.as_str())).map_err(fail)?,
-        None => prepare.with_ref_name(Some(job.branch.as_str())).map_err(fail)?,
-    };
+    let (kind, plain) = (gix::create::Kind::Bare, gix::create::Options::default());
+    let branch = job.branch.clone();
+    let mut prepare =
+        gix::clone::PrepareFetch::new(job.url.as_str(), into, kind, plain, gix::open::Options::isolated())
+            .map_err(fail)?
+            .with_shallow(depth.map_or(Shallow::NoChange, Shallow::DepthAtRemote))
+            .configure_connection(connect)
+            .configure_remote(move |remote| {
+                let only = format!("+refs/heads/{branch}:refs/heads/{branch}");
+                let remote = remote.with_fetch_tags(gix::remote::fetch::Tags::None);
+                remote.with_refspecs([only.as_str()], gix::remote::Direction::Fetch)
+            })
+            .with_ref_name(Some(job.branch.as_str()))
+            .map_err(fail)?;
     let (repository, _) = prepare.fetch_only(gix::progress::Discard, &job.stop).map_err(fail)?;
-    read(&repository, job)
+    Ok(repository)
 }
 
 /// The token when the server asks for it; when it is sent back, that is remembered.
@@ -184,7 +216,7 @@ fn explain(job: &Job, text: &str) -> GitopsError {
         "did not match",
     ];
     if absent.iter().any(|words| lower.contains(words)) {
-        let revision = job.revision.clone().unwrap_or_else(|| job.branch.clone());
+        let revision = job.branch.clone();
         return GitopsError::NoRevision { url, revision };
     }
     let lasting = ["404", "403", "certificate", "unsupported"]
@@ -216,14 +248,19 @@ fn plain(text: &str) -> String {
     quoted.join(": ")
 }
 
-/// All files of the head's tree. Links and submodules are left out: Flux does not follow them either.
-fn read(repository: &gix::Repository, job: &Job) -> Result<Repository, GitopsError> {
-    let fail = |e: String| GitopsError::Fetch {
+/// What will not pass by itself.
+fn lasting(job: &Job, why: String) -> GitopsError {
+    GitopsError::Fetch {
         url: job.url.clone(),
-        why: e,
+        why,
         passing: false,
-    };
-    let commit = repository.head_commit().map_err(|e| fail(e.to_string()))?;
+    }
+}
+
+/// All files of a commit's tree. Links and submodules are left out: Flux does not follow them either.
+fn read(repository: &gix::Repository, at: gix::ObjectId, job: &Job) -> Result<Repository, GitopsError> {
+    let fail = |e: String| lasting(job, e);
+    let commit = repository.find_commit(at).map_err(|e| fail(e.to_string()))?;
     let mut result = Repository {
         commit: commit.id().to_string(),
         ..Repository::default()

@@ -144,10 +144,15 @@ pub async fn apply_patches(
     applier.one(&patches_alone(root, patches), PATCH_MANAGER).await
 }
 
-/// Lets Flux follow the branch again.
-pub async fn release_pin(client: &Client, root: &FluxRoot, deadline: Deadline) -> Result<(), Trouble> {
+/// Pins Flux to a commit, or (`None`) lets it follow the branch again.
+pub async fn set_pin(
+    client: &Client,
+    root: &FluxRoot,
+    commit: Option<&str>,
+    deadline: Deadline,
+) -> Result<(), Trouble> {
     Applier::new(client, deadline)
-        .one(&pin(&root.source, None), PIN_MANAGER)
+        .one(&pin(&root.source, commit), PIN_MANAGER)
         .await
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::GitopsError,
+    injected::INJECTED,
     lint::layers,
     repository::{Document, FluxRoot, Repository, list, text},
 };
@@ -94,7 +95,7 @@ pub fn nest(repository: &Repository, path: &str, injections: &[Injection]) -> Re
         by_layer
             .entry(layer)
             .or_default()
-            .push(entry(document, &injection.spec));
+            .push(marked(entry(document, &injection.spec), &injection.why));
     }
     // From the leaves to the root: a layer's patches are a change of the layer itself. Layers stand in the order in which they were
     // found, so whoever applies one stands before it.
@@ -140,6 +141,20 @@ fn entry(document: &Document, spec: &Value) -> Value {
         "patch": patch.to_string(),
         "target": {"group": document.group(), "kind": document.kind(), "name": document.name()},
     })
+}
+
+/// The patch also writes onto the object that it is patched, and why.
+fn marked(mut entry: Value, why: &str) -> Value {
+    let patch: Option<Value> = serde_json::from_str(text(&entry, "/patch")).ok();
+    if let Some(mut patch) = patch {
+        if let Some(metadata) = patch.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+            metadata.insert("annotations".into(), json!({INJECTED: why}));
+        }
+        if let Some(map) = entry.as_object_mut() {
+            map.insert("patch".into(), patch.to_string().into());
+        }
+    }
+    entry
 }
 
 fn refused(injection: &Injection, why: &str) -> GitopsError {

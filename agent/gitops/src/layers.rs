@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::repository::{list, text};
+use crate::{
+    injected::INJECTED,
+    repository::{list, text},
+};
 
 /// A Kustomization or HelmRelease of Flux.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,6 +131,12 @@ pub(crate) fn judge(view: &View<'_>) -> BTreeMap<Layer, LayerState> {
         for object in view.objects {
             let layer = id(object);
             if ready.contains(&layer) || layer.kind == "GitRepository" {
+                continue;
+            }
+            // Ours, until its owner lifts it.
+            let marked = object.pointer("/metadata/annotations").and_then(|a| a.get(INJECTED));
+            if marked.is_some() && object.pointer("/spec/suspend") == Some(&Value::Bool(true)) {
+                held.insert(layer);
                 continue;
             }
             let gated = namespaces(object).iter().any(|n| view.gated.contains(*n));

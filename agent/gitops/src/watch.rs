@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::{
     error::GitopsError,
     layers::{Layer, LayerState, View, judge},
+    repository::FluxRoot,
 };
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -214,6 +215,16 @@ pub async fn remind_layers(client: &Client) -> Result<usize, GitopsError> {
         told += 1;
     }
     Ok(told)
+}
+
+/// Has Flux look at the castle's Git server now.
+pub async fn remind_source(client: &Client, root: &FluxRoot) -> Result<(), GitopsError> {
+    let layer = Layer {
+        kind: "GitRepository".to_owned(),
+        namespace: root.source.namespace().to_owned(),
+        name: root.source.name().to_owned(),
+    };
+    remind(client, &layer, false).await
 }
 
 /// What `flux reconcile` does; a stalled release is also told to begin counting its failures anew.

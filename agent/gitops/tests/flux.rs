@@ -20,7 +20,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use skykeep_core::{Deadline, Progress, Secret, castle::Castle, http::Trust};
-use skykeep_gitops::{Sync, apply_components, apply_sync, before_flux, fetch, release_pin, watch_layers};
+use skykeep_gitops::{Sync, apply_components, apply_sync, before_flux, fetch, set_pin, watch_layers};
 
 fn path(variable: &str) -> PathBuf {
     std::env::var_os(variable)
@@ -190,7 +190,10 @@ async fn real_flux_brings_all_layers_up_and_leaves_the_pin_alone() {
     let credentials: Value =
         serde_json::from_slice(&std::fs::read(path("SKYKEEP_WORLD").join("credentials.json")).unwrap()).unwrap();
     let token = Secret::from_string(credentials["github_token"].as_str().unwrap().to_owned());
-    let repository = fetch(&castle.gitops, &token, &trust, soon()).await.unwrap();
+    let repository = fetch(&castle.gitops, None, &token, &trust, soon())
+        .await
+        .unwrap()
+        .repository;
     let root = repository.flux(&castle.gitops.path).unwrap();
 
     let config = Config::from_kubeconfig(&KubeConfigOptions::default()).await.unwrap();
@@ -264,7 +267,7 @@ async fn real_flux_brings_all_layers_up_and_leaves_the_pin_alone() {
         owners("f:branch")
     );
 
-    release_pin(&client, &root, soon()).await.unwrap();
+    set_pin(&client, &root, None, soon()).await.unwrap();
     let source = sources.get("flux-system").await.unwrap();
     assert_eq!(
         source.data.pointer("/spec/ref").unwrap(),

@@ -36,16 +36,16 @@ fn soon() -> Deadline {
 #[ignore = "needs the laboratory's world"]
 async fn the_private_repository_is_fetched_and_fits_the_castle_file() {
     let castle = castle();
-    let repository = fetch(&castle.gitops, &token(), &trust(), soon())
+    let fetched = fetch(&castle.gitops, None, &token(), &trust(), soon())
         .await
         .expect("it is fetched");
+    let repository = fetched.repository;
     assert_eq!(repository.commit.len(), 40);
     assert_eq!(lint(&repository, &castle), []);
-    let mut pinned = castle.gitops.clone();
-    pinned.revision = Some(repository.commit.clone());
-    let again = fetch(&pinned, &token(), &trust(), soon())
+    let again = fetch(&castle.gitops, Some(&repository.commit), &token(), &trust(), soon())
         .await
-        .expect("a commit can be named");
+        .expect("a commit can be named")
+        .repository;
     assert_eq!(again.commit, repository.commit);
     assert_eq!(again.files, repository.files);
 }
@@ -55,9 +55,11 @@ async fn the_private_repository_is_fetched_and_fits_the_castle_file() {
 async fn a_wrong_token_a_wrong_branch_and_a_wrong_ca_are_told_apart() {
     let mut gitops = castle().gitops;
     let wrong = Secret::from_string("ghp_wrong".into());
-    let error = fetch(&gitops, &wrong, &trust(), soon()).await.expect_err("wrong token");
+    let error = fetch(&gitops, None, &wrong, &trust(), soon())
+        .await
+        .expect_err("wrong token");
     assert!(matches!(error, GitopsError::Token { .. }), "{error}");
-    let error = fetch(&gitops, &token(), &Trust::public(), soon())
+    let error = fetch(&gitops, None, &token(), &Trust::public(), soon())
         .await
         .expect_err("unknown CA");
     assert!(
@@ -65,13 +67,13 @@ async fn a_wrong_token_a_wrong_branch_and_a_wrong_ca_are_told_apart() {
         "{error}"
     );
     gitops.branch = "nowhere".into();
-    let error = fetch(&gitops, &token(), &trust(), soon())
+    let error = fetch(&gitops, None, &token(), &trust(), soon())
         .await
         .expect_err("no such branch");
     assert!(matches!(error, GitopsError::NoRevision { .. }), "{error}");
-    gitops.revision = Some("0123456789012345678901234567890123456789".into());
-    let error = fetch(&gitops, &token(), &trust(), soon())
+    let absent = Some("0123456789012345678901234567890123456789");
+    let error = fetch(&castle().gitops, absent, &token(), &trust(), soon())
         .await
         .expect_err("no such commit");
-    assert!(matches!(error, GitopsError::NoRevision { .. }), "{error}");
+    assert!(matches!(error, GitopsError::NotOnBranch { .. }), "{error}");
 }

@@ -71,6 +71,15 @@ pub enum RebirthError {
         /// Why.
         why: String,
     },
+    /// The commit to be reborn from is not on the branch any more.
+    RevisionGone {
+        /// The commit.
+        revision: String,
+        /// The branch.
+        branch: String,
+        /// Why this commit was wanted.
+        because: String,
+    },
     /// A step asked for something that no step before it has given.
     NotThere(&'static str),
 }
@@ -92,6 +101,10 @@ impl Explain for RebirthError {
             RebirthError::LockMismatch { .. } => "castle.yaml and castle.lock do not fit together".into(),
             RebirthError::NoVaultPlace => "The vault has no place to go to".into(),
             RebirthError::VaultNotPushed { place, .. } => format!("The vault at {place} was left as it is"),
+            RebirthError::RevisionGone { revision, branch, .. } => {
+                let short = revision.get(..12).unwrap_or(revision);
+                format!("Commit {short} is no longer on the branch `{branch}`")
+            }
             RebirthError::NotThere(_) => "A step of the rebirth lacks its input".into(),
         }
     }
@@ -114,6 +127,10 @@ impl Explain for RebirthError {
             }
             RebirthError::NoVaultPlace => "castle.yaml has no `vault.s3`".into(),
             RebirthError::VaultNotPushed { why, .. } => why.clone(),
+            RebirthError::RevisionGone { because, .. } => format!(
+                "it was to be reborn from ({because}), but the whole history of the branch was looked through: it was rewritten since \
+                 (a force push)"
+            ),
             RebirthError::NotThere(what) => format!("{what} was not there"),
         }
     }
@@ -159,6 +176,11 @@ impl Explain for RebirthError {
             RebirthError::VaultNotPushed { .. } => {
                 "If the one there is yours and newer, fetch it with `skykeep vault pull`. If it must go, and only then: \
                  `skykeep vault push --replace` (never over a newer version of this vault)."
+                    .into()
+            }
+            RebirthError::RevisionGone { .. } => {
+                "Choose: `--head` (on the console: type `head` when asked) takes the branch as it is now, which no castle has run yet; \
+                 `gitops.revision` in castle.yaml names another commit of it; or push the old history back."
                     .into()
             }
             RebirthError::NotThere(_) => "This is a fault of the program: please report it with this text.".into(),

@@ -32,6 +32,8 @@ use crate::{
     journal::Journal,
     launch::Launch,
     lease::{BootClock, Claim, LONGEST_REQUEST, Lease, Taker},
+    release::{Given, Shown},
+    revision::Revision,
 };
 
 /// A value that one step gives and later ones take.
@@ -75,6 +77,10 @@ pub struct Estate {
     take_over: AtomicBool,
     /// Whether a person has said that the castle which the names point to is dead.
     old_is_dead: AtomicBool,
+    /// Whether a person wants the branch's head, whatever castles before said.
+    wants_head: AtomicBool,
+    /// Whether the commit of this rebirth is no longer on its branch.
+    revision_is_gone: AtomicBool,
     /// Says why this run has to stop, once somebody wants it to.
     pub stop: watch::Sender<Option<Explained>>,
     /// The lease.
@@ -87,6 +93,16 @@ pub struct Estate {
     pub seen_from: Slot<Ipv4Addr>,
     /// The repository.
     pub repository: Slot<Repository>,
+    /// Which commit that is, and why.
+    pub revision: Slot<Revision>,
+    /// What stands between Git and the castle.
+    pub(crate) shown: Slot<Shown>,
+    /// What this run has lifted.
+    pub(crate) lifted: Slot<Vec<String>>,
+    /// The commit at which Flux follows its branch again.
+    pub(crate) follows: Slot<String>,
+    /// What this run has given back to Git.
+    pub(crate) given: Slot<Given>,
     /// The DNS zones, in the castle file's order.
     pub zones: Slot<Vec<Box<dyn Zone>>>,
     /// The network.
@@ -141,16 +157,15 @@ impl Estate {
         let infisical = castle.secrets.infisical.as_ref();
         let references = castle.secret_refs();
         let mut secrets = skykeep_secrets::resolve(&references, from_vault, infisical, &http).await?;
-        let repository = Slot::named("the repository");
         if references.iter().any(|r| matches!(r, SecretRef::Sops { .. })) {
-            // What was read here stays the repository of this run: its secrets and its manifests are of one commit.
             let token = secrets.get(&castle.gitops.token)?;
             let until = Deadline::after(Duration::from_secs(150));
-            let read = skykeep_gitops::fetch(&castle.gitops, token, &trust, until).await?;
-            let file = |path: &str| read.files.get(path).map(Vec::as_slice);
+            // The newest secrets are those that open doors today, whichever commit the castle is reborn from.
+            let named = castle.gitops.revision.as_deref();
+            let read = skykeep_gitops::fetch(&castle.gitops, named, token, &trust, until).await?;
+            let file = |path: &str| read.repository.files.get(path).map(Vec::as_slice);
             let sops = castle.secrets.sops.as_ref();
             secrets = secrets.and(skykeep_secrets::resolve_sops(&references, from_vault, sops, file).await?);
-            repository.give(read);
         }
         let state = &castle.state;
         let credentials = credentials(&secrets, &state.access_key_id, &state.secret_access_key)?;
@@ -167,6 +182,8 @@ impl Estate {
             run: crate::lease::run_id()?,
             take_over: AtomicBool::new(false),
             old_is_dead: AtomicBool::new(false),
+            wants_head: AtomicBool::new(false),
+            revision_is_gone: AtomicBool::new(false),
             stop: watch::Sender::new(None),
             castle,
             lock,
@@ -178,7 +195,12 @@ impl Estate {
             generation: Slot::named("the generation"),
             cloud: Slot::named("the cloud"),
             seen_from: Slot::named("our public address"),
-            repository,
+            repository: Slot::named("the repository"),
+            revision: Slot::named("the repository's revision"),
+            shown: Slot::named("what stands between Git and the castle"),
+            lifted: Slot::named("what was lifted"),
+            follows: Slot::named("the commit that Flux follows"),
+            given: Slot::named("what was given back"),
             zones: Slot::named("the DNS zones"),
             network: Slot::named("the network"),
             entry: Slot::named("the entry"),
@@ -197,18 +219,6 @@ impl Estate {
             api: Slot::named("the cluster's API"),
             injecting: tokio::sync::Mutex::default(),
         })
-    }
-
-    /// The repository, read once.
-    pub(crate) async fn read_repository(&self) -> Result<&Repository, Trouble> {
-        if self.repository.get().is_err() {
-            let gitops = &self.castle.gitops;
-            let until = Deadline::after(Duration::from_secs(150));
-            let token = self.secrets.get(&gitops.token)?;
-            self.repository
-                .give(skykeep_gitops::fetch(gitops, token, &self.trust, until).await?);
-        }
-        Ok(self.repository.get()?)
     }
 
     /// A client for the cloud, for one generation.
@@ -247,6 +257,26 @@ impl Estate {
 
     pub(crate) fn is_said_dead(&self) -> bool {
         self.old_is_dead.load(Ordering::SeqCst)
+    }
+
+    /// A person wants the branch's head.
+    pub fn take_head(&self) {
+        self.wants_head.store(true, Ordering::SeqCst);
+        self.revision_is_gone.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn wants_head(&self) -> bool {
+        self.wants_head.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn revision_is_gone(&self) {
+        self.revision_is_gone.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the rebirth stopped, before anything was made, because its commit is no longer on the branch: a person may want
+    /// the branch's head instead.
+    pub fn lost_its_revision(&self) -> bool {
+        self.revision_is_gone.load(Ordering::SeqCst)
     }
 
     /// Who we are to the lease.

@@ -10,6 +10,7 @@ use crate::{
     engine::{Outline, outlook},
     estate::Estate,
     records,
+    revision::Revision,
 };
 
 /// How many earlier rebirths are looked at.
@@ -22,6 +23,8 @@ pub struct Forecast {
     pub castle: String,
     /// Where.
     pub region: String,
+    /// The commit of the repository.
+    pub revision: Option<Revision>,
     /// The steps, without the checks.
     pub steps: Vec<Planned>,
     /// What costs money by the hour: kind and number.
@@ -82,6 +85,7 @@ pub async fn forecast(estate: &Estate) -> Result<Forecast, Trouble> {
     Ok(Forecast {
         castle: castle.name.clone(),
         region: castle.cloud.place().to_owned(),
+        revision: estate.revision.get().ok().cloned(),
         steps: planned(&outline),
         needs,
         cost,
@@ -119,6 +123,9 @@ impl Forecast {
         // Writing into a String can't fail.
         for step in &self.steps {
             let _ = writeln!(out, "  + {:<50} {:<18} {:>4} s", step.title, step.id, step.budget_s);
+        }
+        if let Some(revision) = &self.revision {
+            let _ = writeln!(out, "From {}", revision.text());
         }
         let needs: Vec<String> = self.needs.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
         let _ = writeln!(out, "It takes {}.", needs.join(", "));
@@ -182,12 +189,32 @@ fn minutes(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use skykeep_gitops::{Commit, Distance};
+
     use super::*;
+
+    fn commit(id: &str, subject: &str) -> Commit {
+        Commit {
+            id: id.into(),
+            when: "2026-11-30 22:10 UTC".into(),
+            subject: subject.into(),
+        }
+    }
 
     fn example() -> Forecast {
         Forecast {
             castle: "rossi".into(),
             region: "eu-central-1".into(),
+            revision: Some(Revision {
+                asked: false,
+                because: "the last commit at which castle home was all green".into(),
+                distance: Distance {
+                    at: commit("0123456789ab", "the blog is new"),
+                    head: commit("fedcba987654", "try something"),
+                    further: 1,
+                    newest: vec![commit("fedcba987654", "try something")],
+                },
+            }),
             steps: vec![Planned {
                 id: "cloud.network".into(),
                 title: "network, zones, rules".into(),

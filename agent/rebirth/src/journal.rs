@@ -33,6 +33,25 @@ pub struct Entries {
     pub moved: BTreeMap<String, String>,
     /// The runs that worked on the generation, the oldest first.
     pub runs: Vec<Run>,
+    /// The commit that the generation is reborn from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Chosen>,
+    /// Whether the castle was given back to Git: it follows its branch, and nothing of ours may pin it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_back: bool,
+    /// What was held back and somebody has lifted by its name (`Deployment/web/ddns`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lifted: Vec<String>,
+}
+
+/// A commit of the repository, and why this one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chosen {
+    /// 40 hex digits.
+    pub commit: String,
+    /// For people.
+    pub because: String,
 }
 
 /// An attempt at a node. The client token of its launch and every byte of its user data follow from these two numbers, so that

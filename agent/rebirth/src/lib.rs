@@ -23,7 +23,9 @@ mod operated;
 mod orphans;
 pub mod pulse;
 mod records;
+mod release;
 mod restored;
+mod revision;
 mod rpo;
 mod sealed;
 mod status;
@@ -31,6 +33,7 @@ mod steps;
 pub mod store;
 mod treasure;
 pub mod vaults;
+mod writers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +46,9 @@ pub use forecast::{Forecast, forecast};
 pub use names::{Way, WayBack, go_back, keep_again, way_back};
 pub use orphans::{Standing, destroy_orphan, generations};
 pub use records::{Kept, last_report};
+pub use release::{Given, Piece, Shown, Wish};
 pub use restored::{Restored, restored};
+pub use revision::Revision;
 pub use rpo::Age;
 pub use status::{Status, status};
 
@@ -56,6 +61,16 @@ pub enum Applied {
     NothingToDo(Status),
     /// Steps were run; the report says how they ended.
     Ran(Report),
+}
+
+impl Applied {
+    /// The step at which the run stopped, and its error.
+    pub fn failure(&self) -> Option<(&str, &Explained)> {
+        match self {
+            Applied::NothingToDo(_) => None,
+            Applied::Ran(report) => report.failure().map(|(step, error)| (step.as_str(), error)),
+        }
+    }
 }
 
 /// The steps of a rebirth of this castle.
@@ -93,6 +108,35 @@ pub async fn restore_again(estate: Arc<Estate>, treasure: &str, progress: Progre
     }
     let graph = steps::again(&estate.castle, index)?;
     Ok(run(graph, estate, progress).await)
+}
+
+/// How giving a castle back to Git ended.
+pub struct Released {
+    /// What was done.
+    pub report: Report,
+    /// What stood between Git and the castle before.
+    pub shown: Option<Shown>,
+    /// What was given back, when all of it was wanted.
+    pub given: Option<Given>,
+}
+
+/// Shows what stands between Git and the castle, and takes as much of it away as somebody wishes.
+pub async fn release(estate: Arc<Estate>, wish: &Wish, progress: Progress) -> Result<Released, Trouble> {
+    let found = lease::peek(&*estate.s3, &estate.castle.name).await?;
+    if found.is_none_or(|f| f.record.state != Phase::Alive) {
+        return Err(Explained {
+            what: "There is nothing to give back".into(),
+            why: "no castle is alive: none was born, or its rebirth is not done".into(),
+            remedy: "Bring it to its end with `skykeep apply` first.".into(),
+        }
+        .into());
+    }
+    let report = run(steps::release(&estate.castle, wish)?, estate.clone(), progress).await;
+    Ok(Released {
+        report,
+        shown: estate.shown.get().ok().cloned(),
+        given: estate.given.get().ok().cloned(),
+    })
 }
 
 /// What a person should be asked before the names move, because only they can know it: nothing says that the old castle is

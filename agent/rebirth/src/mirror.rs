@@ -19,7 +19,10 @@ use skykeep_core::{
     registry::{Login, Reference, Registry, RegistryError},
 };
 
-use crate::estate::{Estate, credentials};
+use crate::{
+    estate::{Estate, credentials},
+    revision,
+};
 
 /// Transfers at a time. Each is held in memory until the store has it.
 const PARALLEL: usize = 3;
@@ -160,7 +163,7 @@ pub async fn fill(estate: &Estate, progress: &Progress) -> Result<(Lock, Filled)
         progress,
     };
     let mut lock = estate.lock.clone();
-    let named = skykeep_gitops::images(estate.read_repository().await?, &estate.castle);
+    let named = skykeep_gitops::images(revision::read(estate).await?, &estate.castle);
     let more = named.iter().chain(&mirror.images);
     let more: BTreeSet<String> = more
         .filter_map(|name| Some(Reference::parse(name).ok()?.full()))

@@ -152,7 +152,7 @@ async fn the_repository_is_asked_through_the_proxy_which_sees_no_token() {
         .by(proxy.way());
     let token = Secret::from_string("secret-word".into());
     let deadline = Deadline::after(Duration::from_secs(20));
-    let fetched = skykeep_gitops::fetch(&gitops, &token, &trust, deadline).await;
+    let fetched = skykeep_gitops::fetch(&gitops, None, &token, &trust, deadline).await;
     assert!(fetched.is_err(), "there is no repository");
     assert!(
         server.heard.lock().unwrap().contains("GET /castle.git/info/refs"),

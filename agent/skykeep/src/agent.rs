@@ -92,8 +92,13 @@ pub async fn run() -> Result<ExitCode, Trouble> {
     printer.abort();
     let name = estate.castle.name.clone();
     let printer = tokio::spawn(rail::show(progress.listen(), board, name, seen));
-    let applied = skykeep_rebirth::apply(estate, progress.clone()).await?;
-    drop(progress);
+    let mut applied = skykeep_rebirth::apply(estate.clone(), progress.clone()).await?;
+    // Asked only of whoever would otherwise stand before a stopped rebirth, of which nothing was made yet.
+    if estate.lost_its_revision() && wants_head(applied.failure(), keys).await {
+        estate.take_head();
+        applied = skykeep_rebirth::apply(estate.clone(), progress.clone()).await?;
+    }
+    drop((progress, estate));
     // The estate, and with it every secret, is gone from here on.
     drop(network);
     let code = conclude(&applied);
@@ -154,6 +159,22 @@ fn ask_about_the_old_castle(estate: Arc<Estate>, keys: Arc<keys::Keys>) {
         // A thread of its own: the machine's end must not wait for an answer. Without it the names stay.
         let _ = std::thread::Builder::new().name("question".into()).spawn(question);
     });
+}
+
+/// Asks whether the branch's head will do when the commit to be reborn from is gone. No answer is a no.
+async fn wants_head(failure: Option<(&str, &Explained)>, keys: Arc<keys::Keys>) -> bool {
+    let Some((_, error)) = failure else { return false };
+    let gone = format!("{}: {}", error.what, error.why);
+    let question = move || {
+        let _questions = keys.for_questions();
+        println!("\n{gone}.");
+        println!(
+            "Nothing was made yet. Type `head` to be reborn from the branch as it is now, which no castle has run yet."
+        );
+        let typed = prompt::shown_line_within("head (or Enter: stop here): ", Some(ANSWER_WITHIN));
+        matches!(typed, Ok(Answer::Line(line)) if line.expose_str().is_some_and(|t| t.trim() == "head"))
+    };
+    tokio::task::spawn_blocking(question).await.unwrap_or(false)
 }
 
 /// Asks until the passphrase fits; anything else that is wrong with the vault ends it. `None` when the machine is to go off.

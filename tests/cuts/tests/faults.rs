@@ -76,8 +76,9 @@ impl Client {
                     .parse()
                     .unwrap();
                 let until = Deadline::after(Duration::from_secs(8));
-                skykeep_gitops::fetch(&gitops, &secret("t"), &self.trust, until)
+                skykeep_gitops::fetch(&gitops, None, &secret("t"), &self.trust, until)
                     .await?
+                    .repository
                     .commit
             }
             "ec2" => {

@@ -24,6 +24,13 @@ pub(super) fn check(castle: &Castle) -> Result<(), Explained> {
         "Name one: `dns.cloudflare` or `dns.rfc2136`.",
     )?;
     super::keys::check(castle)?;
+    let commit = |text: &String| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    ensure(
+        castle.gitops.revision.as_ref().is_none_or(commit),
+        "gitops.revision",
+        "it is no commit's full name",
+        "Give all 40 hex digits (`git rev-parse`): Flux takes no shorter ones.",
+    )?;
     let limit = castle.pulse.as_ref().map_or(5, |pulse| pulse.limit_minutes);
     ensure(
         (2..=60).contains(&limit),

@@ -23,9 +23,23 @@ pub struct Gitops {
     pub username: String,
     /// The token.
     pub token: SecretRef,
-    /// A commit to be reborn from; the branch's head when absent.
+    /// What a castle is reborn from when no `revision` is named.
+    #[serde(default)]
+    pub from: RebornFrom,
+    /// A commit of that branch to be reborn from, 40 hex digits, whatever `from` says.
     #[serde(default)]
     pub revision: Option<String>,
+}
+
+/// Which commit a castle is reborn from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RebornFrom {
+    /// The last one at which the castle before was all green, as its pulse said; the branch's head when it never said one.
+    #[default]
+    Green,
+    /// The branch's head.
+    Head,
 }
 
 fn git_user() -> String {

@@ -40,7 +40,7 @@ impl fmt::Display for Claim {
 }
 
 /// Whether two names, each perhaps ending in `*`, can mean the same claim.
-fn meet(a: &str, b: &str) -> bool {
+pub(super) fn meet(a: &str, b: &str) -> bool {
     match (a.strip_suffix('*'), b.strip_suffix('*')) {
         (None, None) => a == b,
         (Some(a), None) => b.starts_with(a),

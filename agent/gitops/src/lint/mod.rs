@@ -12,8 +12,10 @@ mod finding;
 mod kinds;
 mod leftovers;
 mod lines;
+mod mounts;
 mod order;
 mod releases;
+mod schedules;
 mod tree;
 mod variables;
 mod writers;
@@ -26,10 +28,12 @@ use skykeep_core::{Explain, castle::Castle};
 
 pub(crate) use finding::Place;
 pub use finding::{Finding, Severity};
+pub use mounts::living;
+pub use writers::{WRITES_DNS, writers};
 
 use crate::repository::{Document, FluxRoot, Repository, list, text};
 
-pub(super) const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
+pub(crate) const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
 pub(super) const HELM: &str = "helm.toolkit.fluxcd.io";
 pub(super) const SOURCE: &str = "source.toolkit.fluxcd.io";
 const CASTLE_FILE: &str = "castle.yaml";
@@ -158,6 +162,8 @@ impl Lint<'_> {
         self.leftovers();
         self.writers();
         self.backups();
+        self.schedules();
+        self.mounts();
     }
 
     fn say(&mut self, finding: Finding) {
@@ -283,5 +289,7 @@ fn implied(path: &str, kind: &str) -> Document {
 
 #[cfg(test)]
 mod field_tests;
+#[cfg(test)]
+mod rule_tests;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const CASTLE: &str = include_str!("../../../../tests/castle/castle.yaml");
+pub(super) const CASTLE: &str = include_str!("../../../../tests/castle/castle.yaml");
 
 const SYNC: &str = "
 apiVersion: source.toolkit.fluxcd.io/v1
@@ -28,7 +28,7 @@ fn castle() -> Castle {
 }
 
 /// The example castle with its first treasure alone.
-fn small() -> Castle {
+pub(super) fn small() -> Castle {
     let mut castle = castle();
     castle.treasures.truncate(1);
     castle
@@ -42,7 +42,7 @@ fn claim(castle: &Castle) -> String {
     )
 }
 
-fn good() -> Repository {
+pub(super) fn good() -> Repository {
     let castle = castle();
     let vars = &castle.before_flux.config_maps[0];
     assert_eq!(vars.namespace, "flux-system", "the example castle changed");
@@ -94,7 +94,7 @@ fn with(change: impl FnOnce(&mut Repository)) -> String {
         .join("\n")
 }
 
-fn put(repository: &mut Repository, file: &str, content: &str) {
+pub(super) fn put(repository: &mut Repository, file: &str, content: &str) {
     repository.files.insert(file.to_owned(), content.as_bytes().to_vec());
 }
 
@@ -202,7 +202,12 @@ fn the_example_castle_fits_its_castle_file() {
     let repository = Repository::from_folder(root).unwrap();
     let more = include_str!("../../../../tests/castle/shapes.yaml");
     let whole = CASTLE.replacen("\nentry:\n", &format!("\n{more}entry:\n"), 1);
-    assert_eq!(lint(&repository, &Castle::parse(&whole).unwrap()), []);
+    let castle = Castle::parse(&whole).unwrap();
+    let findings = lint(&repository, &castle);
+    let told: Vec<_> = findings.iter().map(|f| (f.severity, f.file.as_str())).collect();
+    assert_eq!(told, [(Severity::Risk, "apps/ddns/ddns.yaml")], "{findings:?}");
+    let held: Vec<String> = writers(&repository, &castle).iter().map(|one| one.id()).collect();
+    assert_eq!(held, ["Deployment/web/ddns"]);
     let components = repository.flux("clusters/rossi").unwrap().components;
     assert!(components.iter().filter(|d| d.kind() == "Deployment").count() >= 3);
 }

@@ -1,12 +1,33 @@
 //! Who else writes: DNS records that the cutover moves, and commits to the very repository.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use skykeep_core::castle::Castle;
 
-use super::{Finding, HELM, Lint, pod_of, walk};
-use crate::repository::{Document, list, text};
+use super::{Finding, HELM, Lint, layers, pod_of, walk};
+use crate::{
+    inject::Injection,
+    repository::{Document, Repository, list, text},
+};
 
 /// Parts of an image's or a chart's name that say: this writes DNS records.
-const WRITERS: [&str; 6] = ["external-dns", "ddns", "ddclient", "inadyn", "godns", "dynamic-dns"];
+const WRITERS: [&str; 7] = [
+    "external-dns",
+    "ddns",
+    "ddclient",
+    "inadyn",
+    "godns",
+    "dynamic-dns",
+    "octodns",
+];
+/// Variables in which programs are given a token of Cloudflare that may edit records. Those for DNS-01 alone have other names.
+const TOKENS: [&str; 6] = [
+    "CLOUDFLARE_API_TOKEN",
+    "CLOUDFLARE_API_KEY",
+    "CLOUDFLARE_TOKEN",
+    "CF_API_TOKEN",
+    "CF_API_KEY",
+    "CF_TOKEN",
+];
 /// By this annotation an object asks external-dns for a record.
 const ASKS: &str = "external-dns.alpha.kubernetes.io/hostname";
 /// Fields, variables and arguments in which such programs are told which names are theirs.
@@ -88,33 +109,112 @@ impl Lint<'_> {
         ));
     }
 
-    fn writer(&mut self, document: &Document, pointer: &str, program: &str) {
-        let told = told(document);
-        let dns = self.castle().and_then(|c| c.dns.as_ref());
-        // A domain that is a variable may be any.
-        let any = told.is_empty() || told.iter().any(|d| d.contains("${"));
-        let known = dns.is_some();
-        let hit = {
-            let mut records = dns.into_iter().flat_map(|d| d.zones()).flat_map(|(_, records)| records);
-            records.find(|r| told.iter().any(|d| covers(d, r))).cloned()
-        };
+    fn writer(&mut self, document: &Document, pointer: &str, program: &Program) {
+        let verdict = self.castle().and_then(|castle| writes(castle, document));
         let place = self.at(document, pointer);
         let what = format!(
-            "{} `{}` ({program}) writes DNS records by itself",
+            "{} `{}` ({}) writes DNS records by itself",
             document.kind(),
-            document.name()
+            document.name(),
+            program.name()
         );
-        let remedy = "Keep it out of the castle until you decide who owns the records: `suspend: true` on its layer, or a token that can't edit this zone.";
-        self.say(match (known, hit) {
-            (true, Some(record)) => Finding::risk(
+        let remedy = match hold(document, program, verdict.as_ref()) {
+            Some(_) => {
+                "A rebirth holds it back until you choose (`skykeep release`): take it out of the repository, or the names out of `dns` in castle.yaml, so that one of the two owns them."
+            }
+            None => {
+                "Keep it out of the castle until you decide who owns the records: `suspend: true` on its layer, or a token that can't edit this zone."
+            }
+        };
+        self.say(match verdict {
+            Some(Writes::Cutover(record)) => Finding::risk(
                 place,
                 format!("{what}, {record} among them: it would point it at a node instead of the entry, and back again after every cutover"),
                 remedy,
             ),
-            (true, None) if any => Finding::risk(place, format!("{what}, and which ones can't be seen from here"), remedy),
-            (true, None) => Finding::warning(place, format!("{what}, none of those that the cutover moves"), remedy),
-            (false, _) => Finding::warning(place, what, remedy),
+            Some(Writes::Unknown) => Finding::risk(place, format!("{what}, and which ones can't be seen from here"), remedy),
+            Some(Writes::Others) => Finding::warning(place, format!("{what}, none of those that the cutover moves"), remedy),
+            None => Finding::warning(place, what, remedy),
         });
+    }
+}
+
+/// Which records a writer writes.
+enum Writes {
+    /// One that the cutover moves.
+    Cutover(String),
+    /// None of those.
+    Others,
+    /// That can't be seen.
+    Unknown,
+}
+
+/// `None` when the castle moves no names.
+fn writes(castle: &Castle, document: &Document) -> Option<Writes> {
+    let dns = castle.dns.as_ref()?;
+    let told = told(document, castle);
+    let mut records = dns.zones().flat_map(|(_, records)| records);
+    Some(match records.find(|r| told.iter().any(|d| covers(d, r))) {
+        Some(record) => Writes::Cutover(record.clone()),
+        // A domain that is a variable may be any.
+        None if told.is_empty() || told.iter().any(|d| d.contains("${")) => Writes::Unknown,
+        None => Writes::Others,
+    })
+}
+
+/// What is changed in a writer so that it does not run; `None` when it may, or when its kind can't be held so.
+fn hold(document: &Document, program: &Program, writes: Option<&Writes>) -> Option<Injection> {
+    let records = match (writes?, program) {
+        (Writes::Cutover(record), _) => format!("{record}, which the cutover moves"),
+        (Writes::Unknown, Program::Known(_)) => "records that can't be seen from here".into(),
+        // A token alone says too little: it may be the entry's own, for its certificates.
+        (Writes::Unknown, Program::Token(_)) | (Writes::Others, _) => return None,
+    };
+    let spec = match document.kind() {
+        "Deployment" | "StatefulSet" => json!({"replicas": 0}),
+        "CronJob" | "HelmRelease" => json!({"suspend": true}),
+        "DaemonSet" => json!({"template": {"spec": {"nodeSelector": {"skykeep.dev/held": "true"}}}}),
+        _ => return None,
+    };
+    Some(Injection {
+        group: document.group().to_owned(),
+        kind: document.kind().to_owned(),
+        namespace: document.namespace().to_owned(),
+        name: document.name().to_owned(),
+        spec,
+        why: format!("{WRITES_DNS} {records}"),
+    })
+}
+
+/// How the reason of a hold on a writer begins.
+pub const WRITES_DNS: &str = "it writes";
+
+/// Everything in the repository that writes a record of the cutover and can be held back, as the changes that do so.
+pub fn writers(repository: &Repository, castle: &Castle) -> Vec<Injection> {
+    let Ok(root) = repository.flux(&castle.gitops.path) else {
+        return Vec::new();
+    };
+    let held = |document: &Document| {
+        let (_, program) = writer(document)?;
+        hold(document, &program, writes(castle, document).as_ref())
+    };
+    let documents = layers(repository, &root).into_iter().flat_map(|(_, held)| held);
+    documents.filter_map(|document| held(&document)).collect()
+}
+
+/// How a writer was recognised.
+enum Program {
+    /// By the name of its image or chart.
+    Known(String),
+    /// By a variable with a token.
+    Token(String),
+}
+
+impl Program {
+    fn name(&self) -> &str {
+        match self {
+            Program::Known(name) | Program::Token(name) => name,
+        }
     }
 }
 
@@ -123,27 +223,37 @@ fn names_writer(name: &str) -> bool {
 }
 
 /// Where the object runs a program that writes DNS, and which.
-fn writer(document: &Document) -> Option<(String, String)> {
+fn writer(document: &Document) -> Option<(String, Program)> {
     if document.is(HELM, "HelmRelease") {
         let pointers = ["/spec/chart/spec/chart", "/spec/chartRef/name"];
         return pointers.iter().find_map(|p| {
             let name = text(&document.value, p);
-            names_writer(name).then(|| ((*p).to_owned(), name.to_owned()))
+            names_writer(name).then(|| ((*p).to_owned(), Program::Known(name.to_owned())))
         });
     }
     let (at, pod) = pod_of(document)?;
-    ["containers", "initContainers"].iter().find_map(|containers| {
-        let images = list(pod, &format!("/{containers}")).iter().enumerate();
-        images.into_iter().find_map(|(i, c)| {
-            let image = text(c, "/image");
-            names_writer(image).then(|| (format!("{at}/{containers}/{i}/image"), image.to_owned()))
+    let containers = || {
+        ["containers", "initContainers"].into_iter().flat_map(move |of| {
+            let all = list(pod, &format!("/{of}")).iter().enumerate();
+            all.map(move |(i, container)| (format!("{at}/{of}/{i}"), container))
+        })
+    };
+    let known = containers().find_map(|(at, container)| {
+        let image = text(container, "/image");
+        names_writer(image).then(|| (format!("{at}/image"), Program::Known(image.to_owned())))
+    });
+    known.or_else(|| {
+        containers().find_map(|(at, container)| {
+            let mut names = list(container, "/env").iter().map(|v| text(v, "/name"));
+            let token = names.find(|name| TOKENS.contains(name))?;
+            Some((format!("{at}/env"), Program::Token(format!("with `{token}`"))))
         })
     })
 }
 
 /// The domains that the program was told.
-fn told(document: &Document) -> Vec<String> {
-    let mut domains = Vec::new();
+fn told(document: &Document, castle: &Castle) -> Vec<String> {
+    let mut domains: Vec<String> = Vec::new();
     let mut add = |value: &Value| match value {
         Value::String(s) => domains.extend(s.split(',').map(|d| d.trim().to_owned()).filter(|d| !d.is_empty())),
         Value::Array(list) => domains.extend(list.iter().filter_map(Value::as_str).map(str::to_owned)),
@@ -162,6 +272,12 @@ fn told(document: &Document) -> Vec<String> {
         }
         true
     });
+    // The castle file's own variables are known.
+    for (key, value) in castle.before_flux.config_maps.iter().flat_map(|map| &map.data) {
+        for domain in &mut domains {
+            *domain = domain.replace(&format!("${{{key}}}"), value);
+        }
+    }
     domains
 }
 
@@ -173,5 +289,82 @@ mod tests {
     fn a_writer_of_the_zone_writes_everything_below_it() {
         assert!(covers("rossi.example", "blog.rossi.example") && covers("*.rossi.example", "blog.rossi.example"));
         assert!(!covers("ossi.example", "blog.rossi.example") && !covers("blog.rossi.example", "rossi.example"));
+    }
+
+    fn castle() -> Castle {
+        Castle::parse(include_str!("../../../../tests/castle/castle.yaml")).unwrap()
+    }
+
+    fn workload(kind: &str, image: &str, env: &[(&str, &str)]) -> Document {
+        let env: Vec<Value> = env
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect();
+        let pod = json!({"spec": {"containers": [{"image": image, "env": env}]}});
+        let (version, spec) = match kind {
+            "CronJob" => ("batch/v1", json!({"jobTemplate": {"spec": {"template": pod}}})),
+            _ => ("apps/v1", json!({"template": pod})),
+        };
+        Document {
+            file: "ddns.yaml".into(),
+            value: json!({"apiVersion": version, "kind": kind, "metadata": {"name": "ddns", "namespace": "web"}, "spec": spec}),
+            namespace: None,
+        }
+    }
+
+    fn held(document: &Document) -> String {
+        let found =
+            writer(document).and_then(|(_, program)| hold(document, &program, writes(&castle(), document).as_ref()));
+        found.map_or("runs".into(), |held| format!("{} ({})", held.spec, held.why))
+    }
+
+    #[test]
+    fn what_writes_a_record_of_the_cutover_is_held_and_what_only_has_a_token_is_not() {
+        let ddns = "docker.io/favonia/cloudflare-ddns:1.17.0";
+        let chart = json!({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": "dns", "namespace": "web"},
+            "spec": {"chart": {"spec": {"chart": "external-dns"}}, "values": {"domainFilters": ["rossi.example"]}}});
+        let chart = Document {
+            value: chart,
+            ..workload("Deployment", "", &[])
+        };
+        let token = ("CF_API_TOKEN", "x");
+        let all = [
+            (
+                "a DDNS program that is told a name of the cutover",
+                workload("Deployment", ddns, &[("DOMAINS", "blog.${domain}")]),
+            ),
+            (
+                "on every machine",
+                workload("DaemonSet", ddns, &[("DOMAINS", "rossi.example")]),
+            ),
+            (
+                "by the clock",
+                workload("CronJob", ddns, &[("DOMAINS", "*.rossi.example")]),
+            ),
+            ("that is told nothing", workload("StatefulSet", ddns, &[])),
+            (
+                "that is told other names",
+                workload("Deployment", ddns, &[("DOMAINS", "home.example")]),
+            ),
+            (
+                "a script with a token, told a name",
+                workload("CronJob", "alpine:3", &[token, ("ZONE", "rossi.example")]),
+            ),
+            ("an entry with a token", workload("Deployment", "traefik:3", &[token])),
+            (
+                "an entry with a token for certificates",
+                workload("Deployment", "traefik:3", &[("CF_DNS_API_TOKEN", "x")]),
+            ),
+            ("a chart", chart),
+            (
+                "anything else",
+                workload("Deployment", "caddy:2", &[("DOMAIN", "rossi.example")]),
+            ),
+        ];
+        let lines: Vec<String> = all
+            .iter()
+            .map(|(what, document)| format!("{what}: {}", held(document)))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     lineage::{self, Begun, Lineage, Link, Next},
     restored::{self, Verdict},
     treasure::patience,
+    writers,
 };
 
 /// By how much the operator's time ends before we stop waiting: there are questions to be asked after it.
@@ -44,6 +45,12 @@ async fn is_back(estate: &Estate, one: Operated<'_>) -> Result<bool, Trouble> {
         Verdict::Back { .. } => Ok(true),
         Verdict::Gone => Err(gone(one).into()),
     }
+}
+
+/// Whether a change is of a database of an operator.
+pub(crate) fn is_database(change: &Injection) -> bool {
+    let mut all = DatabaseOperator::ALL.into_iter();
+    all.any(|o| (change.group.as_str(), change.kind.as_str()) == (o.group(), o.kind()))
 }
 
 /// Why one that was lost is not simply restored.
@@ -102,12 +109,17 @@ async fn injections(estate: &Estate) -> Result<Vec<Injection>, Trouble> {
     Ok(injections)
 }
 
-/// The patches of Flux's root for this moment, and what they do, in words.
+/// The patches of Flux's root for this moment, and what they do, in words. What somebody has given back to Git is not among them.
 pub(crate) async fn patches(estate: &Estate) -> Result<(Vec<Value>, Vec<String>), Trouble> {
-    let injections = injections(estate).await?;
-    let patches = skykeep_gitops::nest(estate.repository.get()?, &estate.castle.gitops.path, &injections)?;
-    let told = |i: &Injection| format!("{} {}/{}: {}", i.kind, i.namespace, i.name, i.why);
-    Ok((patches, injections.iter().map(told).collect()))
+    let lifted = estate.journal.get()?.entries().await.lifted;
+    let mut all = writers::holds(estate, &lifted)?;
+    let databases = injections(estate).await?.into_iter();
+    all.extend(databases.filter(|one| !lifted.contains(&one.id())));
+    let patches = skykeep_gitops::nest(estate.repository.get()?, &estate.castle.gitops.path, &all)?;
+    Ok((
+        patches,
+        all.iter().map(|one| format!("{}: {}", one.id(), one.why)).collect(),
+    ))
 }
 
 /// Before Flux applies anything: what each operator will look for, and the lineage's note of it.

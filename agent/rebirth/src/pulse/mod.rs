@@ -31,7 +31,7 @@ pub struct Record {
     /// How the castle stands to its names.
     #[serde(default)]
     pub stance: Stance,
-    /// What stands there; nothing when its API did not answer.
+    /// What stood there when its API answered last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub testament: Option<Testament>,
 }
@@ -72,6 +72,12 @@ pub struct Claim {
 }
 
 impl Testament {
+    /// The commit of the green revision, as Flux writes it: `main@sha1:<40 hex digits>`. `None` when it is not Git's.
+    pub fn commit(&self) -> Option<&str> {
+        let (_, commit) = self.green.as_deref()?.rsplit_once("sha1:")?;
+        (commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit())).then_some(commit)
+    }
+
     /// One line.
     pub fn text(&self) -> String {
         let green = self.green.as_deref().unwrap_or("no revision was ever all green");
@@ -122,17 +128,27 @@ pub(crate) async fn signs(estate: &Estate, me: Option<Generation>) -> Result<Vec
     Ok(signs)
 }
 
+/// The claims of the castle that said last what it is made of, this one too, as `<namespace>/<name>`, and who that is.
+pub async fn last_claims(estate: &Estate) -> Result<Option<(String, Vec<String>)>, Trouble> {
+    let signs = signs(estate, None).await?.into_iter();
+    let said = signs.filter_map(|sign| Some((sign.age, sign.who, sign.testament?)));
+    let last = said.min_by_key(|(age, ..)| *age);
+    Ok(last.map(|(_, who, testament)| (who, testament.claims.into_iter().map(|c| c.name).collect())))
+}
+
 /// Says that a generation was taken down, so that nobody waits for its pulse to get old.
 pub(crate) async fn end(estate: &Estate, generation: &Generation) -> Result<(), Trouble> {
     let castle = &estate.castle.name;
     let name = object(castle, &generation.to_string());
-    if estate.s3.head(&name).await?.is_none() {
+    let Some(object) = estate.s3.get(&name).await? else {
         return Ok(());
-    }
+    };
+    // The next rebirth wants to know at which revision it was well.
+    let last = open(&estate.pulse_key(), &name, &object.bytes).and_then(|record| record.testament);
     let record = Record {
         v: 1,
         stance: Stance::TakenDown,
-        testament: None,
+        testament: last,
     };
     write(&estate.s3, &estate.pulse_key(), &name, &record).await
 }

@@ -10,7 +10,7 @@ use crate::{
     engine::Step,
     estate::Estate,
     lease::{self, Phase},
-    names, operated, treasure,
+    names, operated, pulse, revision, treasure, writers,
 };
 
 /// Amazon's answer to "which address do I come from".
@@ -46,6 +46,13 @@ pub(super) fn steps(castle: &Castle) -> Vec<Step<Estate>> {
         steps.extend(castle.old_castle.take_away.as_ref().map(|_| super::fence::check_keys()));
     }
     steps
+}
+
+/// What a castle that stands needs, to be worked on: none of backups and names.
+pub(super) fn of_a_standing_castle(castle: &Castle) -> Vec<Step<Estate>> {
+    let wanted = ["check.state", "check.cloud", "check.address", "check.git"];
+    let all = steps(castle).into_iter();
+    all.filter(|step| wanted.contains(&step.id.as_str())).collect()
 }
 
 async fn state(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
@@ -93,8 +100,16 @@ async fn address(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 }
 
 async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
-    let repository = estate.read_repository().await?;
+    let repository = revision::read(&estate).await?;
+    let revision = estate.revision.get()?;
+    revision.text().lines().for_each(|line| progress.note(line));
+    writers::tell(&estate, &progress)?;
     let findings = skykeep_gitops::lint(repository, &estate.castle);
+    if let Some((who, claims)) = pulse::last_claims(&estate).await? {
+        for f in skykeep_gitops::living(&estate.castle, &who, &claims) {
+            progress.note(format!("{}: {}", f.file, f.what));
+        }
+    }
     for f in &findings {
         progress.note(format!("{}: {}", f.file, f.what));
     }
@@ -108,9 +123,10 @@ async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
     }
     operated::check(&estate, repository)?;
     Ok(format!(
-        "commit {}, {} files",
+        "commit {}, {} files; {}",
         repository.commit,
-        repository.files.len()
+        repository.files.len(),
+        revision.because
     ))
 }
 

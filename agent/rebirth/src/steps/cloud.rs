@@ -8,7 +8,7 @@ use skykeep_cluster::Pki;
 use skykeep_core::{Deadline, Explain, Progress, Trouble, castle::Castle};
 
 use super::{lost, step};
-use crate::{engine::Step, estate::Estate, journal::Journal, launch};
+use crate::{engine::Step, estate::Estate, journal::Journal, launch, revision};
 
 pub(super) fn steps(castle: &Castle, checks: &[String]) -> Vec<Step<Estate>> {
     let checks: Vec<&str> = checks.iter().map(String::as_str).collect();
@@ -104,6 +104,7 @@ async fn plans(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let runs = journal.entries().await.runs.len();
     estate.moves(journal.entries().await.moved);
     estate.journal.give(journal);
+    revision::keep(&estate).await?;
     launch::prepare_all(&estate).await?;
     Ok(match runs {
         0 => "sealed".into(),

@@ -8,6 +8,9 @@ use skykeep_gitops::Sync;
 use super::step;
 use crate::{engine::Step, estate::Estate, operated};
 
+/// A castle that was given back to Git is Flux's alone.
+const LEFT: &str = "the castle follows its branch: left as it is";
+
 pub(super) fn steps() -> Vec<Step<Estate>> {
     vec![
         step(
@@ -55,6 +58,9 @@ async fn contract(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 }
 
 async fn controllers(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
+    if estate.journal.get()?.entries().await.given_back {
+        return Ok(LEFT.into());
+    }
     let root = estate.repository.get()?.flux(&estate.castle.gitops.path)?;
     let deadline = Deadline::after(Duration::from_secs(590));
     skykeep_gitops::apply_components(estate.api.get()?, &root, deadline, &progress).await?;
@@ -64,6 +70,9 @@ async fn controllers(estate: Arc<Estate>, progress: Progress) -> Result<String, 
 async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let repository = estate.repository.get()?;
     let root = repository.flux(&estate.castle.gitops.path)?;
+    if estate.journal.get()?.entries().await.given_back {
+        return Ok(LEFT.into());
+    }
     operated::prepare(&estate).await?;
     let (patches, told) = operated::patches(&estate).await?;
     let sync = Sync {

@@ -11,6 +11,7 @@ mod images;
 pub(crate) mod life;
 mod listen;
 mod lost;
+mod release;
 pub(crate) mod revive;
 mod treasures;
 
@@ -21,6 +22,7 @@ use skykeep_core::{Progress, Trouble, castle::Castle};
 use crate::{
     engine::{Graph, GraphError, Step},
     estate::Estate,
+    release::Wish,
 };
 
 /// Makes a step of an async function. It finds before it makes, so the engine may run it again after a passing trouble;
@@ -68,6 +70,16 @@ pub fn again(castle: &Castle, index: usize) -> Result<Graph<Estate>, GraphError>
     steps.extend(cloud::steps(castle, &checks));
     steps.extend(cluster::steps());
     steps.extend(castle.treasures.get(index).map(|one| treasures::again(index, one)));
+    Graph::new(steps)
+}
+
+/// Gives a castle that stands back to Git, as far as somebody wishes.
+pub fn release(castle: &Castle, wish: &Wish) -> Result<Graph<Estate>, GraphError> {
+    let mut steps = checks::of_a_standing_castle(castle);
+    let checks: Vec<String> = steps.iter().map(|s| s.id.clone()).collect();
+    steps.extend(cloud::steps(castle, &checks));
+    steps.extend(cluster::steps());
+    steps.extend(release::steps(wish));
     Graph::new(steps)
 }
 

@@ -34,12 +34,14 @@ pub(super) fn speak(owner: &Owner) -> (Progress, tokio::task::JoinHandle<()>) {
     (progress, tokio::spawn(lines::print(events, owner.output)))
 }
 
-pub async fn apply(
-    owner: &Owner,
-    host: Option<Host>,
-    take_over: Option<&str>,
-    old_castle_is_dead: Option<&str>,
-) -> Result<ExitCode, Trouble> {
+/// What a person says about a rebirth that nobody else can know.
+pub struct Said {
+    pub take_over: Option<String>,
+    pub old_castle_is_dead: Option<String>,
+    pub head: bool,
+}
+
+pub async fn apply(owner: &Owner, host: Option<Host>, said: &Said) -> Result<ExitCode, Trouble> {
     let Some(host) = host else {
         return Err(Explained {
             what: "Nothing was done".into(),
@@ -50,11 +52,14 @@ pub async fn apply(
     };
     eprintln!("{}", host.text());
     let estate = open(owner).await?;
-    if let Some(name) = take_over {
+    if let Some(name) = &said.take_over {
         estate.take_over(name)?;
     }
-    if let Some(name) = old_castle_is_dead {
+    if let Some(name) = &said.old_castle_is_dead {
         estate.old_castle_is_dead(name)?;
+    }
+    if said.head {
+        estate.take_head();
     }
     let (progress, printer) = speak(owner);
     let applied = skykeep_rebirth::apply(estate, progress).await?;
@@ -67,8 +72,11 @@ pub async fn apply(
     Ok(conclude(&applied))
 }
 
-pub async fn plan(owner: &Owner) -> Result<ExitCode, Trouble> {
+pub async fn plan(owner: &Owner, head: bool) -> Result<ExitCode, Trouble> {
     let estate = open(owner).await?;
+    if head {
+        estate.take_head();
+    }
     let now = skykeep_rebirth::status(&estate).await?;
     if now.is_well() {
         show(owner, &now);

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use skykeep_core::{Deadline, Explained, Trouble, castle::Castle};
-use skykeep_gitops::{Contract, Report, Repository, Severity, lint_with};
+use skykeep_gitops::{Contract, Finding, Report, Repository, Severity, lint_with};
 
 use super::Owner;
 use crate::console::lines::Output;
@@ -14,7 +14,8 @@ const FETCH: Duration = Duration::from_secs(150);
 #[command(
     after_help = "Exit codes: 0 nothing that must be mended, 1 an error or a risk was found (or the lint could not be \
 done: then standard error says why), 2 the command line was wrong. Warnings alone give 0.\n\nWith --castle alone the \
-repository is fetched as a rebirth does it, so the passphrase is asked for."
+repository is fetched (the branch's head, or `gitops.revision`), so the passphrase is asked for; then \
+the claims that the last living castle had are judged too."
 )]
 pub struct LintArgs {
     /// Working tree of a Flux repository
@@ -35,6 +36,7 @@ pub async fn run(args: LintArgs) -> Result<ExitCode, Trouble> {
         .map(|folder| read(&folder.join("castle.yaml")))
         .transpose()?;
     let castle = text.as_deref().map(Castle::parse).transpose()?;
+    let mut lost = Vec::new();
     let repository = match (&args.folder, &args.castle) {
         (Some(folder), _) => Repository::from_folder(folder)?,
         (None, Some(folder)) => {
@@ -44,12 +46,16 @@ pub async fn run(args: LintArgs) -> Result<ExitCode, Trouble> {
                 castle: folder.clone(),
                 output: args.output,
             };
-            fetched(&owner).await?
+            let (repository, findings) = fetched(&owner).await?;
+            lost = findings;
+            repository
         }
         (None, None) => Repository::default(),
     };
     let contract = castle.as_ref().zip(text.as_deref());
-    let report = lint_with(&repository, contract.map(|(castle, text)| Contract { castle, text }));
+    let mut report = lint_with(&repository, contract.map(|(castle, text)| Contract { castle, text }));
+    report.findings.extend(lost);
+    report.findings.sort();
     match args.output {
         Output::Json => println!(
             "{}",
@@ -69,12 +75,20 @@ fn read(path: &std::path::Path) -> Result<String, Explained> {
     })
 }
 
-/// The repository as a rebirth would fetch it: with the token, at the branch's head or the castle file's revision.
-async fn fetched(owner: &Owner) -> Result<Repository, Trouble> {
+/// The repository as its owner can still mend it: the branch's head, or the castle file's revision.
+/// Also what the last living castle had and castle.yaml does not name.
+async fn fetched(owner: &Owner) -> Result<(Repository, Vec<Finding>), Trouble> {
     let estate = super::castle::open(owner).await?;
     let gitops = &estate.castle.gitops;
     let token = estate.secrets.get(&gitops.token)?;
-    Ok(skykeep_gitops::fetch(gitops, token, &estate.trust, Deadline::after(FETCH)).await?)
+    let named = gitops.revision.as_deref();
+    let fetched = skykeep_gitops::fetch(gitops, named, token, &estate.trust, Deadline::after(FETCH));
+    let repository = fetched.await?.repository;
+    let lost = match skykeep_rebirth::pulse::last_claims(&estate).await? {
+        Some((who, claims)) => skykeep_gitops::living(&estate.castle, &who, &claims),
+        None => Vec::new(),
+    };
+    Ok((repository, lost))
 }
 
 fn show(report: &Report, with_castle: bool) {

@@ -9,6 +9,7 @@ mod host;
 mod lint;
 mod lock;
 mod pulse;
+mod release;
 mod restore;
 mod restore_job;
 mod stick;
@@ -33,7 +34,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done (or nothing to do), 1 failed (what, why and what to do are on standard \
-error), 2 the command line was wrong, 3 `plan` found something to do, 4 `check` found something that expires soon.";
+error), 2 the command line was wrong, 3 `plan` found something to do (`release`: to give back), 4 `check` found something that expires soon.";
 
 /// Where the owner's part is, and how to speak.
 #[derive(clap::Args, Clone)]
@@ -76,7 +77,13 @@ impl Owner {
 #[derive(Subcommand)]
 enum Command {
     /// Show what a rebirth would do; changes nothing
-    Plan(Owner),
+    Plan {
+        #[command(flatten)]
+        owner: Owner,
+        /// As `apply --head`
+        #[arg(long)]
+        head: bool,
+    },
     /// Bring the castle back to life, or go on where it was interrupted
     Apply {
         #[command(flatten)]
@@ -90,6 +97,9 @@ enum Command {
         /// The castle's name: move its names although the castle that they point to may live
         #[arg(long, value_name = "NAME")]
         old_castle_is_dead: Option<String>,
+        /// Take the branch's head, also when an earlier run or the castle before names another commit
+        #[arg(long)]
+        head: bool,
     },
     /// Show what stands; changes nothing
     Status {
@@ -132,6 +142,8 @@ enum Command {
     Lint(lint::LintArgs),
     /// Show what came back of a treasure, or bring it back once more on purpose
     Restore(restore::RestoreArgs),
+    /// Give the castle back to Git: show what of ours stands between the two, take it away, prove that Git alone is enough
+    Release(release::ReleaseArgs),
     /// Restore every backup into a throw-away folder and verify it; says how old each is
     Drill(drill::DrillArgs),
     /// The castle's names: put them back
@@ -186,13 +198,21 @@ pub fn run() -> ExitCode {
 
 async fn dispatch(command: Command, host: Option<Host>) -> Result<ExitCode, Trouble> {
     match command {
-        Command::Plan(owner) => castle::plan(&owner).await,
+        Command::Plan { owner, head } => castle::plan(&owner, head).await,
         Command::Apply {
             owner,
             accept_host: _,
             take_over,
             old_castle_is_dead,
-        } => castle::apply(&owner, host, take_over.as_deref(), old_castle_is_dead.as_deref()).await,
+            head,
+        } => {
+            let said = castle::Said {
+                take_over,
+                old_castle_is_dead,
+                head,
+            };
+            castle::apply(&owner, host, &said).await
+        }
         Command::Status { owner, all_generations } => castle::status(&owner, all_generations).await,
         Command::Report(owner) => castle::report(&owner).await,
         Command::Destroy {
@@ -204,6 +224,7 @@ async fn dispatch(command: Command, host: Option<Host>) -> Result<ExitCode, Trou
         Command::Stick(command) => stick::run(command),
         Command::Lock(args) => lock::run(args).await,
         Command::Restore(args) => restore::run(args).await,
+        Command::Release(args) => release::run(args).await,
         Command::Drill(args) => drill::run(args).await,
         Command::Dns(command) => dns::run(command).await,
         Command::Check { owner, within } => check::run(&owner, within).await,

@@ -46,19 +46,31 @@ fn claim(claim: &PersistentVolumeClaim) -> Claim {
     }
 }
 
-/// The one revision that every Kustomization has applied and is ready at.
+/// The one revision that every Kustomization of the castle's own repository has applied and is ready at; those of other sources are
+/// only ready, and what its owner suspended is not asked.
 fn green(layers: &[Value]) -> Option<String> {
-    let mut revisions = layers.iter().map(|layer| {
+    let source = |layer: &Value| layer.pointer("/spec/sourceRef").cloned();
+    let own = |layer: &&Value| layer.pointer("/spec/sourceRef/name").and_then(Value::as_str) == Some("flux-system");
+    let castles = layers.iter().find(own).or(layers.first()).and_then(source);
+    let asked = layers
+        .iter()
+        .filter(|layer| layer.pointer("/spec/suspend") != Some(&Value::Bool(true)));
+    let mut revisions = Vec::new();
+    for layer in asked {
         let conditions = layer.pointer("/status/conditions").and_then(Value::as_array);
         let ready = conditions.into_iter().flatten().any(|c| {
             c.get("type").and_then(Value::as_str) == Some("Ready")
                 && c.get("status").and_then(Value::as_str) == Some("True")
         });
         let applied = layer.pointer("/status/lastAppliedRevision").and_then(Value::as_str);
-        applied.filter(|_| ready)
-    });
-    let first = revisions.next()??;
-    revisions.all(|other| other == Some(first)).then(|| first.to_owned())
+        match applied.filter(|_| ready) {
+            None => return None,
+            Some(revision) if source(layer) == castles => revisions.push(revision),
+            Some(_) => {}
+        }
+    }
+    let first = *revisions.first()?;
+    revisions.iter().all(|other| *other == first).then(|| first.to_owned())
 }
 
 #[cfg(test)]
@@ -83,5 +95,18 @@ mod tests {
         );
         assert_eq!(green(&[layer(a, "True"), json!({})]), None);
         assert_eq!(green(&[]), None);
+        let mut other = layer("latest@sha256:cc", "True");
+        other["spec"] = json!({"sourceRef": {"kind": "OCIRepository", "name": "other"}});
+        let mut asleep = layer(b, "False");
+        asleep["spec"] = json!({"suspend": true});
+        let mut own = layer(a, "True");
+        own["spec"] = json!({"sourceRef": {"kind": "GitRepository", "name": "flux-system"}});
+        assert_eq!(green(&[other.clone(), asleep, own.clone()]).as_deref(), Some(a));
+        other["status"]["conditions"][1]["status"] = json!("False");
+        assert_eq!(
+            green(&[other, own]),
+            None,
+            "what comes from elsewhere must be ready too"
+        );
     }
 }

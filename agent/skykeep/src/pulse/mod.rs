@@ -38,11 +38,11 @@ pub async fn run(spec: &Path, keys: &Path, once: bool) -> Result<(), Trouble> {
     let mut end = signal(SignalKind::terminate()).map_err(problem)?;
     let mut every = tokio::time::interval(BEAT);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut green = None;
+    let mut known = None;
     loop {
         tokio::select! {
             _ = end.recv() => return Ok(()),
-            _ = every.tick() => match beat(&pen, client.as_ref(), &mut green).await {
+            _ = every.tick() => match beat(&pen, client.as_ref(), &mut known).await {
                 Ok(()) => println!("pulse: given"),
                 Err(trouble) => say("giving it", &trouble.explained().why),
             },
@@ -54,38 +54,29 @@ fn say(what: &str, why: &str) {
     println!("pulse: {what}: {why}");
 }
 
-/// Looks, steps back when it must, and gives one pulse. `green` is the last revision that was all green.
-async fn beat(pen: &Pen, client: Option<&Client>, green: &mut Option<String>) -> Result<(), Trouble> {
-    if green.is_none() {
+/// Looks, steps back when it must, and gives one pulse. `known` is what the castle was made of when it last answered: a castle
+/// that dies often loses its API before its pulse, and then that is what a rebirth wants to know.
+async fn beat(pen: &Pen, client: Option<&Client>, known: &mut Option<Testament>) -> Result<(), Trouble> {
+    if known.is_none() {
         // Seen before this process began. A bucket that does not give it back must not keep the pulse from being given.
-        let last = pen.last().await.ok().flatten();
-        *green = last.and_then(|last| last.testament?.green);
+        *known = pen.last().await.ok().flatten().and_then(|last| last.testament);
     }
-    let mut testament = None;
     let mut stance = Stance::Holds;
     if let Some(client) = client {
-        testament = match timeout(PATIENCE, look::testament(client)).await {
-            Ok(Ok(seen)) => Some(seen),
-            Ok(Err(e)) => {
-                say("looking at the castle", &chain(&e));
-                None
+        match timeout(PATIENCE, look::testament(client)).await {
+            Ok(Ok(seen)) => {
+                let before = known.take().and_then(|known| known.green);
+                *known = Some(Testament {
+                    green: seen.green.clone().or(before),
+                    ..seen
+                });
             }
-            Err(_) => {
-                say("looking at the castle", "its API takes too long");
-                None
-            }
-        };
+            Ok(Err(e)) => say("looking at the castle", &chain(&e)),
+            Err(_) => say("looking at the castle", "its API takes too long"),
+        }
         stance = step_back(pen, client).await;
     }
-    let testament = testament.map(|seen| {
-        if seen.green.is_some() {
-            green.clone_from(&seen.green);
-        }
-        Testament {
-            green: green.clone(),
-            ..seen
-        }
-    });
+    let testament = known.clone();
     pen.beat(&Record {
         v: 1,
         stance,

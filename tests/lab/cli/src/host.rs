@@ -83,6 +83,7 @@ pub async fn after(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Ver
     );
     crate::shapes::guard(lab, places, folder, verdicts).await?;
     crate::shapes::drill_and_audit(lab, places, folder, verdicts).await?;
+    crate::giveback::look(lab, places, folder, verdicts).await?;
     undo(lab, places, folder, verdicts).await?;
     destroy(lab, places, folder, verdicts)
 }

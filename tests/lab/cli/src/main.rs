@@ -4,6 +4,7 @@ mod audit;
 mod cis;
 mod cuts;
 mod database;
+mod giveback;
 mod hang;
 mod host;
 mod inspect;
@@ -90,6 +91,16 @@ enum Command {
         #[arg(long)]
         skykeep: PathBuf,
     },
+    /// (by `rehearse`) the old castle's testament, as its pulse job writes it when it was all green at a commit
+    #[command(hide = true)]
+    Testament {
+        /// The job's description
+        spec: PathBuf,
+        /// The folder with its keys
+        keys: PathBuf,
+        /// The commit
+        commit: String,
+    },
     /// Judge audit logs of a castle's API servers by hand
     Audit {
         /// The logs, of all control planes
@@ -146,6 +157,7 @@ async fn main() -> Result<()> {
             let places = Places::new(&skykeep, "lose")?;
             within_lab(&places, |lab, places| Box::pin(lose::run(lab, places))).await
         }
+        Command::Testament { spec, keys, commit } => owner::testament(&spec, &keys, &commit).await,
         Command::Audit { logs } => audit::by_hand(&logs),
         Command::Host { skykeep, cloud } => {
             let places = Places::new(&skykeep, "host")?;

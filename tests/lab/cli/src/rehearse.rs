@@ -22,7 +22,9 @@ use crate::{
 /// The site of the example castle.
 pub const SITE: &str = "https://blog.rossi.example/";
 
-/// How the blog of tests/castle/repo is served.
+/// The blog's file in tests/castle/repo.
+pub const BLOG: &str = "apps/blog/blog.yaml";
+/// How the blog is served.
 const SERVED: &str = "[caddy, file-server, --root, /srv, --listen, \":8080\"]";
 
 /// Boots the image and proves what it did.
@@ -44,7 +46,15 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
         early.err().map_or_else(|| "a page came".into(), |e| first_line(&e)),
     );
 
-    verdicts.stage("a borrowed laptop is switched on");
+    let broken = lab
+        .world
+        .push(BLOG, |yaml| yaml.replace("caddy:2.10.2", "caddy:0-nowhere"))
+        .await?;
+    ensure!(Some(broken.as_str()) != lab.world.castle_commit(), "nothing was pushed");
+    verdicts.stage(&format!(
+        "the last commit before the fire, {}, broke the blog; a borrowed laptop is switched on",
+        &broken[..12]
+    ));
     let work = places.work.join("laptop");
     let (told, hear) = std::sync::mpsc::channel();
     let console = work.join("console.log");
@@ -67,7 +77,7 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
     if pushed {
         let commit = lab
             .world
-            .push("apps/blog/blog.yaml", |yaml| {
+            .push(BLOG, |yaml| {
                 yaml.replace(SERVED, "[caddy, respond, --listen, \":8080\", pushed-meanwhile]")
             })
             .await?;
@@ -102,10 +112,28 @@ pub async fn run(lab: &Lab, places: &Places, image: PathBuf) -> Result<bool> {
     );
 
     let pinned = lab.world.castle_commit().unwrap_or("no commit");
+    let why = "the last commit at which castle home was all green";
+    verdicts.must(
+        driven.text.contains(why) && driven.text.contains(&format!("pinned to {pinned}")),
+        "reborn from the commit at which the old castle was last all green, not from the branch's head, which broke the blog",
+        format!("pinned to {}, the head was {}; the page below is the proof", &pinned[..12], &broken[..12]),
+    );
     verdicts.must(
         pushed && driven.text.contains(&format!("pinned to {pinned}")),
-        "what was pushed in mid-rebirth changes nothing: Flux stays at the commit that preflight read",
-        format!("pinned to {}; the page below is the proof", &pinned[..12]),
+        "what was pushed in mid-rebirth changes nothing: Flux stays at that commit",
+        "the same page is the proof",
+    );
+    verdicts.must(
+        driven
+            .text
+            .contains(&format!("had the claim {} while it lived", owner::LOST_CLAIM)),
+        "a claim that the old castle had and castle.yaml forgot is told before anything is made",
+        owner::LOST_CLAIM,
+    );
+    verdicts.must(
+        driven.text.contains("held back: Deployment/web/ddns"),
+        "a program of the repository that writes the castle's name itself was held back",
+        "Deployment/web/ddns",
     );
     verdicts.must(
         driven.text.contains("the newest pulse, of castle home, is "),

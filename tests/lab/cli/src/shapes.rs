@@ -32,20 +32,20 @@ const ADMINISTRATOR: &str = "mkdir -p /run/laboratory && cd /run/laboratory && [
         -CAserial serial -CAcreateserial -days 1 -out cert.pem 2>/dev/null; }";
 
 /// The castle's API, asked from its first control plane as an administrator.
-struct Kubernetes<'a> {
+pub struct Kubernetes<'a> {
     lab: &'a Lab,
     id: String,
 }
 
 impl<'a> Kubernetes<'a> {
-    fn of(lab: &'a Lab) -> Result<Self> {
+    pub fn of(lab: &'a Lab) -> Result<Self> {
         let first = machines(lab).into_iter().find(|m| m.name == "cp1");
         let id = first.context("there is no cp1")?.id;
         lab.machines.run_in(&id, &["sh", "-ec", ADMINISTRATOR])?;
         Ok(Kubernetes { lab, id })
     }
 
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let url = format!("https://api.castle.internal:6443{path}");
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut args = vec![
