@@ -175,7 +175,7 @@ def quotas_are_told_raised_ones_and_defaults():
 
 @check
 def a_users_key_is_switched_off_and_on():
-    iam = client("iam")
+    iam = client("iam", region="us-east-1")
     reader = lambda: client("sts", READER).get_caller_identity()["Arn"]  # noqa: E731
     same(reader(), "arn:aws:iam::123456789012:user/reader")
     key = {"UserName": "reader", "AccessKeyId": READER[0]}
@@ -190,7 +190,7 @@ def a_users_key_is_switched_off_and_on():
 
 @check
 def nobody_elses_key_is_switched():
-    iam = client("iam")
+    iam = client("iam", region="us-east-1")
     refused("NoSuchEntity", iam.list_access_keys, status=404, UserName="nobody")
     refused("NoSuchEntity", iam.update_access_key, status=404, UserName="reader", AccessKeyId=OWNER[0], Status="Inactive")
     refused("ValidationError", iam.update_access_key, UserName="reader", AccessKeyId=READER[0], Status="Gone")

@@ -116,7 +116,7 @@ def an_instance_terminated_while_it_is_launched_leaves_nothing():
 def every_call_is_in_the_log_with_its_outcome():
     calls = seen()["calls"]
     assert len(calls) > 150
-    same({c["service"] for c in calls}, {"ec2", "elasticloadbalancing", "servicequotas", "sts", "ssm"})
+    same({c["service"] for c in calls}, {"ec2", "iam", "elasticloadbalancing", "servicequotas", "sts", "ssm"})
     assert {"ok", "AuthFailure", "DependencyViolation", "lost reply", "lost request"} <= {c["result"] for c in calls}
     big = [c for c in calls if c["action"] == "RunInstances" and len(c["params"].get("UserData", "")) > 300]
     same(big, [])
