@@ -92,7 +92,7 @@ impl Explain for CloudError {
                 "Start again: the dead node is replaced. If it dies again, try another instance type or zone.".into()
             }
             CloudError::NoCapacity { zone, .. } => format!(
-                "Add types to `alternatives` in castle.yaml and start again: what stands is adopted. If {zone} has none of any type, begin a new generation with another zone in its place."
+                "Add types to `alternatives` in castle.yaml and start again: what stands is adopted. No other zone of castle.yaml may take it: if {zone} stays without any, begin a new generation with other zones."
             ),
             CloudError::Unfit(explained) => explained.remedy.clone(),
         }

@@ -27,7 +27,7 @@ use skykeep_core::{
 pub use aws::AwsCloud;
 pub use error::CloudError;
 pub use hetzner::{HetznerCloud, HetznerError};
-pub use plan::{plan_nodes, subnet_of};
+pub use plan::{elsewhere, plan_nodes, plan_nodes_moved, subnet_of};
 pub use types::{Entry, Instance, Network, PlannedNode, Preflight, Role, Subnet, TargetGroup, Thing};
 
 /// The outcome of everything here.

@@ -131,4 +131,13 @@ impl Thing {
     pub fn is_machine(&self) -> bool {
         matches!(self.kind.as_str(), "instance" | "server")
     }
+
+    /// Whether it is a machine that runs or is about to, by its supplier's word.
+    pub fn is_up(&self) -> bool {
+        self.is_machine()
+            && !matches!(
+                self.state.as_str(),
+                "stopped" | "stopping" | "shutting-down" | "off" | "deleting"
+            )
+    }
 }

@@ -15,6 +15,8 @@ pub const PEER_PORT: u16 = 2380;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
+    /// The node's name, and so its member's.
+    pub name: String,
     /// The URL at which the other members will reach this one.
     pub peer_url: String,
     /// The client URLs of the other control planes.
@@ -67,7 +69,7 @@ pub fn before_start(join: &Join, members: &[Member], answering: usize) -> Next {
             "{answering} of {voters} etcd members answer, {majority} are needed to change their number"
         ));
     }
-    match at(join, members) {
+    match of(join, members) {
         // Added by an earlier try of this machine; it has never run.
         Some(member) if member.is_learner && member.name.is_empty() => Next::Start,
         Some(member) => Next::Remove(member.id.clone()),
@@ -81,15 +83,21 @@ pub fn before_start(join: &Join, members: &[Member], answering: usize) -> Next {
 
 /// After etcd was started here, until it has a vote.
 pub fn after_start(join: &Join, members: &[Member]) -> Next {
-    match at(join, members) {
+    match of(join, members) {
         Some(member) if member.is_learner => Next::Promote(member.id.clone()),
         Some(_) => Next::Done,
         None => Next::Wait("etcd's members do not list this machine any more".into()),
     }
 }
 
-fn at<'a>(join: &Join, members: &'a [Member]) -> Option<&'a Member> {
-    members.iter().find(|m| m.peer_urls.contains(&join.peer_url))
+/// The member of this node: at its address, or at the one that it had before it had to go to another zone.
+fn of<'a>(join: &Join, members: &'a [Member]) -> Option<&'a Member> {
+    let elsewhere = members.iter().find(|m| m.name == join.name && !is_at(join, m));
+    elsewhere.or_else(|| members.iter().find(|m| is_at(join, m)))
+}
+
+fn is_at(join: &Join, member: &Member) -> bool {
+    member.peer_urls.contains(&join.peer_url)
 }
 
 #[cfg(test)]
@@ -98,6 +106,7 @@ mod tests {
 
     fn join() -> Join {
         Join {
+            name: "cp2".into(),
             peer_url: "https://10.0.0.2:2380".into(),
             others: vec!["https://10.0.0.1:2379".into(), "https://10.0.0.3:2379".into()],
         }
@@ -122,7 +131,7 @@ mod tests {
                 .collect()
         };
         let wait = |why: &str| Next::Wait(why.to_owned());
-        let table: [(&str, Vec<Member>, usize, Next); 9] = [
+        let table: [(&str, Vec<Member>, usize, Next); 10] = [
             (
                 "the dead one is still listed",
                 list(Some(member(2, "cp2", false))),
@@ -142,6 +151,12 @@ mod tests {
                 Next::Remove("id2".into()),
             ),
             ("nobody is at our address", list(None), 2, Next::Add),
+            (
+                "we were planned elsewhere before we had to go to another zone",
+                list(Some(member(9, "cp2", false))),
+                2,
+                Next::Remove("id9".into()),
+            ),
             (
                 "an earlier try has added us",
                 list(Some(member(2, "", true))),

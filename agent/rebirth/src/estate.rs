@@ -97,12 +97,16 @@ pub struct Estate {
     pub pki: Slot<Pki>,
     /// The journal of the generation.
     pub journal: Slot<Journal>,
+    /// Nodes that had to go to another zone.
+    moved: std::sync::Mutex<BTreeMap<String, String>>,
     /// How each node is launched, by name.
     pub launches: std::sync::Mutex<BTreeMap<String, Launch>>,
     /// Nodes as they were launched or adopted.
     pub launched: std::sync::Mutex<Vec<Instance>>,
     /// Nodes that run, with their public addresses, each with the moment it was first seen running.
     running: std::sync::Mutex<Vec<(Instance, Instant)>>,
+    /// Held while a node is planned for another zone.
+    pub(crate) moving: tokio::sync::Mutex<()>,
     /// Held while a machine is made anew.
     pub(crate) replacing: tokio::sync::Mutex<()>,
     /// Nodes that were made anew under way.
@@ -178,9 +182,11 @@ impl Estate {
             entry: Slot::named("the entry"),
             pki: Slot::named("the cluster's keys"),
             journal: Slot::named("the journal"),
+            moved: std::sync::Mutex::default(),
             launches: std::sync::Mutex::default(),
             launched: std::sync::Mutex::new(Vec::new()),
             running: std::sync::Mutex::default(),
+            moving: tokio::sync::Mutex::default(),
             replacing: tokio::sync::Mutex::default(),
             replaced: std::sync::Mutex::default(),
             given_up: watch::Sender::new(None),
@@ -275,20 +281,28 @@ impl Estate {
         }
     }
 
-    /// The nodes as the cluster wants to know them.
+    /// The nodes as they are planned now.
+    pub fn nodes(&self) -> Vec<skykeep_cloud::PlannedNode> {
+        let moved = self.moved.lock().map(|moved| moved.clone()).unwrap_or_default();
+        skykeep_cloud::plan_nodes_moved(&self.castle.cloud, &moved)
+    }
+
+    /// These nodes are in other zones from now on.
+    pub fn moves(&self, now: BTreeMap<String, String>) {
+        if let Ok(mut moved) = self.moved.lock() {
+            *moved = now;
+        }
+    }
+
+    /// The same as the cluster wants to know them.
     pub fn planned(&self) -> Vec<skykeep_cluster::PlannedNode> {
-        let role = |role| match role {
-            skykeep_cloud::Role::ControlPlane => skykeep_cluster::Role::ControlPlane,
-            skykeep_cloud::Role::Worker => skykeep_cluster::Role::Worker,
-        };
-        skykeep_cloud::plan_nodes(&self.castle.cloud)
-            .into_iter()
-            .map(|n| skykeep_cluster::PlannedNode {
-                role: role(n.role),
-                name: n.name,
-                private_ip: n.private_ip,
-            })
-            .collect()
+        self.nodes().into_iter().map(for_cluster).collect()
+    }
+
+    /// As they were planned before any of them had to go to another zone.
+    pub fn planned_first(&self) -> Vec<skykeep_cluster::PlannedNode> {
+        let nodes = skykeep_cloud::plan_nodes(&self.castle.cloud);
+        nodes.into_iter().map(for_cluster).collect()
     }
 
     /// The nodes that run, each with the moment it was first seen running.
@@ -310,6 +324,18 @@ impl Estate {
         let control_planes = running.iter().filter(|(n, _)| n.is_control_plane());
         self.api_at
             .set(control_planes.filter_map(|(n, _)| n.public_ip).collect());
+    }
+}
+
+fn for_cluster(node: skykeep_cloud::PlannedNode) -> skykeep_cluster::PlannedNode {
+    let role = match node.role {
+        skykeep_cloud::Role::ControlPlane => skykeep_cluster::Role::ControlPlane,
+        skykeep_cloud::Role::Worker => skykeep_cluster::Role::Worker,
+    };
+    skykeep_cluster::PlannedNode {
+        role,
+        name: node.name,
+        private_ip: node.private_ip,
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Entries {
     /// Control planes that were made anew: whether etcd on the present machine joins those that run.
     #[serde(default)]
     pub anew: BTreeMap<String, bool>,
+    /// Nodes that had to go to another zone, because theirs had no machine for them.
+    #[serde(default)]
+    pub moved: BTreeMap<String, String>,
     /// The runs that worked on the generation, the oldest first.
     pub runs: Vec<Run>,
 }

@@ -1,10 +1,13 @@
 //! From a planned node to its launch: sealed plan, user data, attempt number.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 use futures::future::try_join_all;
 use skykeep_aws::{Condition, Put};
-use skykeep_cloud::{Instance, PlannedNode};
+use skykeep_cloud::{CloudError, Instance, PlannedNode};
 use skykeep_cluster::{cry::mark, plan::Blueprint, seal, seal::NodeId, user_data::user_data};
 use skykeep_core::{Explain, Explained, Progress, Trouble};
 
@@ -64,14 +67,31 @@ pub(crate) async fn prepare_all(estate: &Estate) -> Result<(), Trouble> {
 }
 
 /// Launches a node, or finds it. An attempt that a dead node has used up is followed by the next one at once.
-pub(crate) async fn node(estate: &Estate, node: &PlannedNode, progress: &Progress) -> Result<Instance, Trouble> {
+/// One whose zone has no machine for it goes to another zone.
+pub(crate) async fn node(estate: &Estate, name: &str, progress: &Progress) -> Result<Instance, Trouble> {
     let mut tries = 0;
+    let mut full = BTreeSet::new();
     loop {
-        let (attempt, user_data) = prepared(estate, &node.name)?;
+        let (attempt, user_data) = prepared(estate, name)?;
         let network = estate.network.get()?;
         let cloud = estate.cloud.get()?;
+        let nodes = estate.nodes();
+        let node = nodes.iter().find(|node| node.name == name);
+        let node = node.ok_or(crate::RebirthError::NotThere("the planned node"))?;
         let error = match cloud.node(network, node, &user_data, attempt, progress).await {
             Ok(instance) => return Ok(instance),
+            Err(error @ CloudError::NoCapacity { .. }) => {
+                full.insert(node.zone.clone());
+                let Some(zone) = moved(estate, node, &full).await? else {
+                    return Err(error.into());
+                };
+                progress.note(format!(
+                    "{}: {}; node {name} goes to {zone}, the castle stands in fewer zones than planned",
+                    error.what(),
+                    error.why()
+                ));
+                continue;
+            }
             Err(error) => error,
         };
         tries += 1;
@@ -83,18 +103,38 @@ pub(crate) async fn node(estate: &Estate, node: &PlannedNode, progress: &Progres
             error.what(),
             error.why()
         ));
-        next_attempt(estate, &node.name, attempt).await?;
+        next_attempt(estate, name, attempt).await?;
     }
+}
+
+/// Plans a node for another zone than those that are full, and seals its plan anew; `None` when there is none, or etcd could not live with it.
+async fn moved(estate: &Estate, node: &PlannedNode, full: &BTreeSet<String>) -> Result<Option<String>, Trouble> {
+    // Two that move at once must not both take the last place of a zone.
+    let _alone = estate.moving.lock().await;
+    let zone = skykeep_cloud::elsewhere(&estate.castle.cloud, &estate.nodes(), &node.name, full);
+    let Some(zone) = zone else { return Ok(None) };
+    let Some(anew) = member::at_another_address(estate, &node.name).await? else {
+        return Ok(None);
+    };
+    let journal = estate.journal.get()?;
+    let (number, zones) = journal
+        .update(|entries| {
+            entries.anew.extend(anew.clone());
+            entries.moved.insert(node.name.clone(), zone.clone());
+            (entries.attempts.get(&node.name).copied(), entries.moved.clone())
+        })
+        .await?;
+    estate.moves(zones);
+    let attempt = number.ok_or(crate::RebirthError::NotThere("the node's attempt"))?;
+    seal_plan(estate, &node.name, attempt, true).await?;
+    Ok(Some(zone))
 }
 
 /// Launches a node again that came to its end after its launch.
 pub(crate) async fn replacement(estate: &Estate, name: &str, progress: &Progress) -> Result<Instance, Trouble> {
-    let nodes = skykeep_cloud::plan_nodes(&estate.castle.cloud);
-    let planned = nodes.iter().find(|node| node.name == name);
-    let planned = planned.ok_or(crate::RebirthError::NotThere("the planned node"))?;
     let (attempt, _) = prepared(estate, name)?;
     next_attempt(estate, name, attempt).await?;
-    node(estate, planned, progress).await
+    node(estate, name, progress).await
 }
 
 /// Writes down which machines run, so that the next run knows which are gone.
@@ -154,6 +194,7 @@ async fn seal_plan(estate: &Estate, name: &str, attempt: Attempt, new: bool) -> 
         generation,
         pki: estate.pki.get()?,
         nodes: &nodes,
+        first: &estate.planned_first(),
         joins: &joins,
         sources: &sources,
     };

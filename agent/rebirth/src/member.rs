@@ -23,7 +23,7 @@ struct Facts {
     formed: bool,
     /// Whether a machine of this control plane may have run before.
     had_one: bool,
-    /// The other control planes that have a machine in the cloud.
+    /// The other control planes that have a machine which runs.
     others_there: usize,
     /// The other control planes that still have their first machine, or will get it.
     others_first: usize,
@@ -52,8 +52,8 @@ fn begin(facts: Facts) -> Begin {
     }
 }
 
-/// The control planes among `names` whose next machine's etcd joins; an error when one can't. `there`: nodes that have a machine in the
-/// cloud. Each of `gone` had one that ended, as far as anybody knows.
+/// The control planes among `names` whose next machine's etcd joins; an error when one can't. `there`: nodes that have a machine which
+/// runs. Each of `gone` had one that ended, as far as anybody knows.
 fn joining(
     entries: &Entries,
     planes: &BTreeSet<String>,
@@ -94,17 +94,16 @@ fn no_majority(name: &str, facts: Facts) -> Explained {
 }
 
 fn planes(estate: &Estate) -> BTreeSet<String> {
-    let nodes = skykeep_cloud::plan_nodes(&estate.castle.cloud);
-    let planes = nodes.into_iter().filter(|n| n.role == Role::ControlPlane);
+    let planes = estate.nodes().into_iter().filter(|n| n.role == Role::ControlPlane);
     planes.map(|n| n.name).collect()
 }
 
-/// The nodes that have a machine in the cloud, whatever its state.
-async fn there(estate: &Estate) -> Result<BTreeSet<String>, Trouble> {
+/// The nodes that have a machine which runs. One that is only switched off still has its copy of etcd, but it does not answer.
+async fn up(estate: &Estate) -> Result<BTreeSet<String>, Trouble> {
     let things = estate.cloud.get()?.inventory().await?;
     let names = estate.planned().into_iter().map(|n| n.name);
-    let lives = |name: &String| things.iter().any(|t| t.is_machine() && is_node(&t.name, name));
-    Ok(names.filter(lives).collect())
+    let is_up = |name: &String| things.iter().any(|t| t.is_up() && is_node(&t.name, name));
+    Ok(names.filter(is_up).collect())
 }
 
 /// For the node whose machine has just ended: whether the next one joins. `None`: it is no control plane, there is nothing to say.
@@ -116,7 +115,7 @@ pub(crate) async fn next(estate: &Estate, name: &str) -> Result<BTreeMap<String,
     let entries = estate.journal.get()?.entries().await;
     // Before the first quorum nothing depends on who is there, and machines are just being made.
     let there = if entries.formed {
-        there(estate).await?
+        up(estate).await?
     } else {
         BTreeSet::new()
     };
@@ -124,7 +123,15 @@ pub(crate) async fn next(estate: &Estate, name: &str) -> Result<BTreeMap<String,
     Ok(joining(&entries, &planes, &there, &gone)?)
 }
 
-/// At the begin of a run that goes on: control planes that had a machine and have none now.
+/// For a node that gets another address than planned. `None`: etcd could not live with it. A control plane's address stands in what the
+/// others start with, so it joins once they have begun without it; that takes their majority.
+pub(crate) async fn at_another_address(estate: &Estate, name: &str) -> Result<Option<BTreeMap<String, bool>>, Trouble> {
+    let joins = next(estate, name).await?;
+    let can = joins.get(name).is_none_or(|joins| *joins);
+    Ok(can.then_some(joins))
+}
+
+/// At the begin of a run that goes on: control planes that had a machine and have none that runs.
 pub(crate) async fn gone(estate: &Estate) -> Result<BTreeMap<String, bool>, Trouble> {
     let entries = estate.journal.get()?.entries().await;
     let planes = planes(estate);
@@ -136,12 +143,13 @@ pub(crate) async fn gone(estate: &Estate) -> Result<BTreeMap<String, bool>, Trou
     if had.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let mut seen = there(estate).await?;
-    if !had.is_subset(&seen) {
-        // What another run made a moment ago may not be shown yet.
-        tokio::time::sleep(SHOWN).await;
-        seen.extend(there(estate).await?);
+    let mut seen = up(estate).await?;
+    if had.is_subset(&seen) {
+        return Ok(BTreeMap::new());
     }
+    // What another run made a moment ago may not be shown yet.
+    tokio::time::sleep(SHOWN).await;
+    seen.extend(up(estate).await?);
     let gone = had.difference(&seen).cloned().collect();
     Ok(joining(&entries, &planes, &seen, &gone)?)
 }

@@ -21,7 +21,7 @@ pub struct Status {
     pub lease: Option<Record>,
     /// What carries the generation's tags.
     pub things: Vec<Thing>,
-    /// Nodes that are planned and not there.
+    /// Nodes that are planned and have no machine that runs.
     pub missing_nodes: Vec<String>,
     /// Each health rule, asked by its name alone: the URL and what was wrong (`None` is well).
     pub health: Vec<(String, Option<String>)>,
@@ -57,7 +57,7 @@ pub async fn status(estate: &Estate) -> Result<Status, Trouble> {
     let mut missing_nodes = Vec::new();
     if let Some(record) = lease.as_ref().filter(|r| r.state != Phase::Destroyed) {
         things = estate.cloud_for(record.generation, false)?.inventory().await?;
-        let lives = |name: &str| things.iter().any(|t| t.is_machine() && is_node(&t.name, name));
+        let lives = |name: &str| things.iter().any(|t| t.is_up() && is_node(&t.name, name));
         missing_nodes = estate
             .planned()
             .into_iter()

@@ -276,7 +276,7 @@ fn cluster(blueprint: &Blueprint<'_>, node: &PlannedNode) -> Value {
     let mut names = vec![API_NAME.to_owned()];
     names.extend(blueprint.control_planes().map(|n| n.private_ip.to_string()));
     let peers: Vec<_> = blueprint
-        .control_planes()
+        .members(node)
         .map(|n| format!("{}=https://{}:{PEER_PORT}", n.name, n.private_ip))
         .collect();
     let mount = |name: &str, path: &str, kind: &str, read_only: bool| json!({"name": name, "hostPath": path, "mountPath": path, "readOnly": read_only, "pathType": kind});

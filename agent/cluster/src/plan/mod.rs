@@ -56,6 +56,8 @@ pub struct Blueprint<'a> {
     pub pki: &'a Pki,
     /// Every node; the first control plane does what has to be done once.
     pub nodes: &'a [PlannedNode],
+    /// The same before anybody had to go to another zone: what etcd starts with for the first time must be the same everywhere.
+    pub first: &'a [PlannedNode],
     /// Control planes that take the place of a dead one in an etcd that runs, by name.
     pub joins: &'a BTreeSet<String>,
     /// Where images and downloads come from besides their own places.
@@ -93,6 +95,7 @@ impl Blueprint<'_> {
     /// How etcd on this node finds the others: at its first start together with them, or by joining.
     fn joins(&self, node: &PlannedNode) -> Option<Join> {
         self.joins.contains(&node.name).then(|| Join {
+            name: node.name.clone(),
             peer_url: format!("https://{}:{PEER_PORT}", node.private_ip),
             others: self
                 .control_planes()
@@ -100,6 +103,16 @@ impl Blueprint<'_> {
                 .map(|other| format!("https://{}:{CLIENT_PORT}", other.private_ip))
                 .collect(),
         })
+    }
+
+    /// The members that etcd on this node starts with.
+    fn members(&self, node: &PlannedNode) -> impl Iterator<Item = &PlannedNode> {
+        let all = if self.joins.contains(&node.name) {
+            self.nodes
+        } else {
+            self.first
+        };
+        all.iter().filter(|n| n.role == Role::ControlPlane)
     }
 
     fn is_first(&self, node: &PlannedNode) -> bool {

@@ -67,6 +67,7 @@ fn plan_joining(name: &str, joins: &BTreeSet<String>, lock: &Lock, sources: &Sou
         generation: &generation,
         pki: &pki,
         nodes: &nodes,
+        first: &nodes,
         joins,
         sources,
     }
@@ -178,6 +179,37 @@ fn a_control_plane_made_anew_joins_before_its_etcd_starts() {
         .map(|s| format!("{}: {}", s.title, s.argv.join(" ")))
         .collect();
     insta::assert_snapshot!(format!("{:#?}\n{}", two.etcd.unwrap(), titles.join("\n")));
+}
+
+#[test]
+fn etcds_first_members_are_the_same_everywhere_though_one_had_to_go_to_another_zone() {
+    let derive = |label: &str| Secret::new(Sha256::digest(label.as_bytes()).to_vec());
+    let generation: Generation = "01KAS0000000000000000000RS".parse().unwrap();
+    let pki = Pki::derive("rossi", &generation, &derive).unwrap();
+    let (castle, lock, first, sources) = (castle(), lock(), nodes(), Sources::default());
+    let mut now = first.clone();
+    now[1].private_ip = Ipv4Addr::new(10, 42, 16, 101);
+    let blueprint = Blueprint {
+        castle: &castle,
+        lock: &lock,
+        generation: &generation,
+        pki: &pki,
+        nodes: &now,
+        first: &first,
+        joins: &BTreeSet::from(["cp2".to_owned()]),
+        sources: &sources,
+    };
+    let plan = |name| blueprint.node_plan(name).unwrap();
+    assert!(file(&plan("cp1"), KUBEADM).contains("cp2=https://10.42.0.12:2380"));
+    assert!(file(&plan("cp2"), KUBEADM).contains("cp2=https://10.42.16.101:2380"));
+    for name in ["cp1", "cp2", "w1"] {
+        assert!(
+            plan(name)
+                .hosts
+                .contains(&"10.42.16.101 api.castle.internal".to_owned()),
+            "{name}"
+        );
+    }
 }
 
 #[test]

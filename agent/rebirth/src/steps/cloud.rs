@@ -102,6 +102,7 @@ async fn plans(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     estate.pki.give(pki);
     let journal = Journal::open(estate.s3.clone(), &estate.castle.name, generation, estate.journal_key()).await?;
     let runs = journal.entries().await.runs.len();
+    estate.moves(journal.entries().await.moved);
     estate.journal.give(journal);
     launch::prepare_all(&estate).await?;
     Ok(match runs {
@@ -111,12 +112,12 @@ async fn plans(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
 }
 
 async fn machine(estate: Arc<Estate>, progress: Progress, index: usize) -> Result<String, Trouble> {
-    let nodes = skykeep_cloud::plan_nodes(&estate.castle.cloud);
+    let nodes = estate.nodes();
     let node = nodes
         .get(index)
         .ok_or(crate::RebirthError::NotThere("the planned node"))?;
     lost::may_be_launched(&estate, &node.name).await?;
-    let instance = launch::node(&estate, node, &progress).await?;
+    let instance = launch::node(&estate, &node.name, &progress).await?;
     let outcome = instance.id.clone();
     if let Ok(mut launched) = estate.launched.lock() {
         launched.retain(|one| one.name != instance.name);
