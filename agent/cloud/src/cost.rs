@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use skykeep_core::{
-    castle::{Aws, Cloud, Hetzner},
+    castle::{Aws, Cloud, Hetzner, NodeGroup},
     lock::Prices,
 };
 
@@ -18,6 +18,9 @@ const COSTS: [(&str, &str); 5] = [
     ("elastic-address", "0.005 $ an hour each"),
     ("volume", "about 0.08 to 0.10 $ a month for each GiB"),
 ];
+
+/// What the name of a spot machine's kind ends with.
+pub const SPOT: &str = " (spot)";
 
 /// Kinds and numbers, dear ones first with their cost.
 pub fn summary(things: &[Thing]) -> String {
@@ -49,7 +52,8 @@ pub fn needs(cloud: &Cloud) -> Vec<(String, u64)> {
 
 fn at_aws(aws: &Aws) -> Vec<(String, u64)> {
     let groups = [&aws.control_planes, &aws.workers];
-    let machines = groups.map(|g| (g.instance_type.clone(), u64::from(g.count)));
+    let kind = |g: &NodeGroup| format!("{}{}", g.instance_type, if g.spot { SPOT } else { "" });
+    let machines = groups.map(|g| (kind(g), u64::from(g.count)));
     let disk = groups.iter().map(|g| u64::from(g.count) * u64::from(g.disk_gib)).sum();
     // Each machine has an address of its own; the entry has one in each zone.
     let entry = u64::try_from(aws.zones.len().min(crate::plan::ENTRY_ADDRESSES)).unwrap_or(0);
@@ -83,7 +87,9 @@ fn added(machines: [(String, u64); 2], rest: &[(&str, u64)]) -> Vec<(String, u64
 
 /// What that costs an hour, in millionths of the list's currency, and the kinds that the list lacks.
 pub fn hourly(needs: &[(String, u64)], prices: &Prices) -> (u64, Vec<String>) {
-    let price = |kind: &String| prices.micros_per_hour.get(kind);
+    let listed = |kind: &str| prices.micros_per_hour.get(kind);
+    // What AWS asks for spot changes; it is never more than the full price.
+    let price = |kind: &String| listed(kind).or_else(|| listed(kind.strip_suffix(SPOT)?));
     let sum = needs.iter().filter_map(|(kind, n)| price(kind)?.checked_mul(*n));
     let lacks = needs.iter().filter(|(kind, _)| price(kind).is_none());
     (
@@ -101,6 +107,10 @@ mod tests {
     #[test]
     fn what_a_castle_takes_is_counted_and_priced_and_what_has_no_price_is_named() {
         let castle = Castle::parse(include_str!("../../../tests/castle/castle.yaml")).unwrap();
+        let at_aws_kinds = |cloud: &Cloud| -> Vec<_> {
+            let all = super::needs(cloud).into_iter();
+            all.filter(|(kind, _)| kind.starts_with("t3")).collect()
+        };
         let needs = needs(&castle.cloud);
         let wanted = [
             ("t3.large", 5),
@@ -109,13 +119,27 @@ mod tests {
             ("public-address", 8),
         ];
         assert_eq!(needs, wanted.map(|(kind, n)| (kind.to_owned(), n)));
+        let mut spot = castle.cloud.clone();
+        if let Cloud::Aws(aws) = &mut spot {
+            aws.workers.spot = true;
+        }
+        assert_eq!(
+            at_aws_kinds(&spot),
+            [("t3.large".to_owned(), 3), (format!("t3.large{SPOT}"), 2)]
+        );
         let micros = [("t3.large", 96_000), ("public-address", 5_000), ("disk-gib", 130)];
         let prices = Prices {
             date: "2026-11-24".into(),
             currency: "USD".into(),
             micros_per_hour: micros.map(|(kind, n)| (kind.to_owned(), n)).into(),
         };
-        assert_eq!(hourly(&needs, &prices), (538_200, vec!["load-balancer".to_owned()]));
+        let full = (538_200, vec!["load-balancer".to_owned()]);
+        assert_eq!(hourly(&needs, &prices), full);
+        assert_eq!(
+            hourly(&super::needs(&spot), &prices),
+            full,
+            "spot is counted at the full price"
+        );
     }
 
     #[test]

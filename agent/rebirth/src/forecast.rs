@@ -133,6 +133,12 @@ impl Forecast {
             None => writeln!(out, "Its cost is not known: castle.lock has no `prices`."),
             Some(cost) => writeln!(out, "{}", cost.text()),
         };
+        if self.needs.iter().any(|(kind, _)| kind.ends_with(cost::SPOT)) {
+            let _ = writeln!(
+                out,
+                "Spot machines are counted at the full price; AWS asks less, and may take them away at any moment."
+            );
+        }
         let _ = write!(out, "Expected: {} by the steps' budgets", minutes(self.expected_s));
         let _ = match (self.earlier_s.iter().min(), self.earlier_s.iter().max()) {
             (Some(least), Some(most)) => writeln!(
@@ -238,6 +244,15 @@ mod tests {
     #[test]
     fn a_person_reads_what_it_makes_costs_takes_and_what_stays_lost() {
         insta::assert_snapshot!(example().text());
+    }
+
+    #[test]
+    fn spot_machines_are_said_to_be_what_they_are() {
+        let mut forecast = example();
+        forecast.needs = vec![("t3.large".into(), 3), (format!("t3.large{}", cost::SPOT), 2)];
+        let text = forecast.text();
+        let said = text.lines().filter(|line| line.to_lowercase().contains("spot"));
+        insta::assert_snapshot!(said.collect::<Vec<_>>().join("\n"));
     }
 
     #[test]

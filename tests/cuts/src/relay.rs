@@ -72,6 +72,11 @@ impl Fault {
 
 /// Starts it under these names. Gives its address and the authority that the client is told to believe.
 pub async fn start(fault: Fault, names: &[&str]) -> Result<(SocketAddr, String)> {
+    start_at(SocketAddr::from(([127, 0, 0, 1], 0)), fault, names).await
+}
+
+/// The same at this address.
+pub async fn start_at(address: SocketAddr, fault: Fault, names: &[&str]) -> Result<(SocketAddr, String)> {
     let (good, ca_pem) = crate::front::tls(names)?;
     let (foreign, _) = crate::front::tls(names)?;
     let tls = if fault == Fault::WrongCertificate {
@@ -79,7 +84,7 @@ pub async fn start(fault: Fault, names: &[&str]) -> Result<(SocketAddr, String)>
     } else {
         good
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     if fault == Fault::Refused {
         return Ok((address, ca_pem));

@@ -1,18 +1,25 @@
 //! Each remote client against each fault: a three-part error within the step's deadline; no hang, no panic, no success made of rubbish.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures::future::{BoxFuture, join_all};
 use lab_cuts::{
-    relay::{Fault, start},
+    relay::{Fault, start_at},
     world::castle,
 };
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use skykeep_aws::{Condition, Credentials, S3};
-use skykeep_cloud::{AwsCloud, Cloud};
+use skykeep_cloud::{AwsCloud, Cloud, HetznerCloud};
+use skykeep_cluster::{API_NAME, API_PORT, Pki, api, pki::AdminIdentity};
 use skykeep_core::{
     Deadline, Generation, Progress, Secret, Tags, Trouble,
-    castle::{Cloud as Site, Infisical, SecretRef},
+    castle::{Castle, Cloud as Site, Hetzner, Infisical, SecretRef},
     http::Trust,
 };
 use skykeep_rebirth::engine::{Graph, Step};
@@ -21,9 +28,21 @@ use skykeep_rebirth::engine::{Graph, Step};
 const REQUEST: Duration = Duration::from_secs(3);
 /// The deadline of the step that the call stands in.
 const STEP: Duration = Duration::from_secs(25);
-const CLIENTS: [&str; 6] = ["infisical", "s3 read", "s3 write", "git", "ec2", "cloudflare"];
-const NAMES: [&str; 8] = [
+const CLIENTS: [&str; 9] = [
+    "infisical",
+    "s3 read",
+    "s3 write",
+    "git",
+    "ec2",
+    "cloudflare",
+    "hetzner",
+    "kubernetes wait",
+    "kubernetes read",
+];
+const NAMES: [&str; 10] = [
     "localhost",
+    "api.hetzner.cloud",
+    API_NAME,
     "ec2.eu-central-1.amazonaws.com",
     "elasticloadbalancing.eu-central-1.amazonaws.com",
     "sts.eu-central-1.amazonaws.com",
@@ -38,6 +57,7 @@ struct Client {
     http: reqwest::Client,
     trust: Trust,
     address: SocketAddr,
+    ca_pem: String,
 }
 
 fn secret(text: &str) -> Secret {
@@ -51,7 +71,32 @@ fn credentials() -> Arc<Credentials> {
     ))
 }
 
+fn hetzner() -> Hetzner {
+    let text = include_str!("../../castle/castle.yaml");
+    let (head, rest) = text.split_once("cloud:\n").unwrap();
+    let (_, tail) = rest.split_once("cluster:\n").unwrap();
+    let ours = include_str!("../../castle/hetzner.yaml");
+    let castle = Castle::parse(&format!("{head}cloud:\n{ours}cluster:\n{tail}")).unwrap();
+    let Site::Hetzner(hetzner) = castle.cloud else {
+        panic!("this one is at Hetzner")
+    };
+    hetzner
+}
+
 impl Client {
+    /// Where the cluster's API should be, and who we are there.
+    fn cluster(&self) -> (api::Addresses, AdminIdentity) {
+        let SocketAddr::V4(address) = self.address else {
+            panic!("an address of IPv4")
+        };
+        let derive = |_: &str| Secret::new(vec![7; 32]);
+        let pki = Pki::derive("rossi", &Generation::new(1, 2), &derive).unwrap();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let mut admin = pki.admin(now.as_secs().try_into().unwrap()).unwrap();
+        admin.ca_der = CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap().to_vec();
+        (api::Addresses::of(vec![*address.ip()]), admin)
+    }
+
     async fn call(&self, name: &str) -> Result<String, Trouble> {
         let s3 = || S3::new(self.http.clone(), credentials(), "eu-central-1", None, "bucket");
         let said = match name {
@@ -92,6 +137,24 @@ impl Client {
                 let cloud = AwsCloud::new(self.http.clone(), credentials(), &aws, tags, None);
                 format!("{:?}", cloud.preflight(&Progress::silent()).await?)
             }
+            "hetzner" => {
+                let tags = Tags {
+                    castle: "rossi".into(),
+                    generation: Generation::new(1, 2),
+                };
+                let token = secret("0123456789012345678901234567890123456789012345678901234567890123");
+                let cloud = HetznerCloud::new(self.http.clone(), token, &hetzner(), tags, None);
+                format!("{:?}", cloud.preflight(&Progress::silent()).await?)
+            }
+            "kubernetes wait" => {
+                let (at, admin) = self.cluster();
+                api::connect(&at, &admin, Deadline::after(Duration::from_secs(8))).await?;
+                "the API is ready".to_owned()
+            }
+            "kubernetes read" => {
+                let (at, admin) = self.cluster();
+                format!("{:?}", api::registered(&api::client(&at, &admin)?).await?)
+            }
             _ => {
                 let token = secret("0123456789012345678901234567890123456789");
                 let zone = skykeep_dns::Cloudflare::new(self.http.clone(), &token)
@@ -104,9 +167,19 @@ impl Client {
     }
 }
 
+/// The cluster's API has a fixed port, so each of its cells has an address of its own. Git looks `localhost` up by itself.
+fn place(name: &str, fault: Fault) -> SocketAddr {
+    let Some(kind) = name.strip_prefix("kubernetes ") else {
+        return SocketAddr::from(([127, 0, 0, 1], 0));
+    };
+    let row = if kind == "wait" { 1 } else { 2 };
+    let column = Fault::ALL.iter().position(|one| *one == fault).unwrap();
+    SocketAddr::from(([127, 77, row, u8::try_from(column + 1).unwrap()], API_PORT))
+}
+
 /// One cell: what it came to, in words, and after how long.
 async fn cell(name: &'static str, fault: Fault) -> (&'static str, Fault, Result<String, String>, Duration) {
-    let (address, ca) = start(fault, &NAMES).await.unwrap();
+    let (address, ca) = start_at(place(name, fault), fault, &NAMES).await.unwrap();
     let trust = Trust::with_extra_pem(ca.as_bytes()).unwrap();
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(trust.tls().unwrap())
@@ -121,6 +194,7 @@ async fn cell(name: &'static str, fault: Fault) -> (&'static str, Fault, Result<
         http: builder.build().unwrap(),
         trust,
         address,
+        ca_pem: ca,
     });
     let step = Step {
         id: name.to_owned(),

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use skykeep_aws::{Params, Service};
-use skykeep_core::{Deadline, Explained, Progress, deadline};
+use skykeep_core::{Deadline, Explained, Progress, castle::NodeGroup, deadline};
 
 use super::{
     AwsCloud,
@@ -13,7 +13,7 @@ use super::{
     tagging::Filters,
     xml::{Done, Items, Tag, ec2_page, tag},
 };
-use crate::{CloudError, Instance, Network, PlannedNode, Result, Role, wait::wait};
+use crate::{CloudError, Instance, Network, PlannedNode, Result, Role, cost::SPOT, wait::wait};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Machine {
@@ -101,6 +101,39 @@ fn no_machine(code: &str) -> bool {
     )
 }
 
+/// Whether this code means that the same may still be had, but not as spot: none at the price, too many, or an account that has never used
+/// spot and a key that may not prepare it.
+fn no_spot(code: &str) -> bool {
+    matches!(
+        code,
+        "UnfulfillableCapacity"
+            | "SpotMaxPriceTooLow"
+            | "MaxSpotInstanceCountExceeded"
+            | "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
+    )
+}
+
+/// What is asked for, in this order: spot or not, and the type.
+fn wishes(group: &NodeGroup) -> Vec<(bool, &str)> {
+    let spot = group.types().filter(|_| group.spot).map(|kind| (true, kind));
+    spot.chain(group.types().map(|kind| (false, kind))).collect()
+}
+
+/// What one launch asks for.
+struct Asked<'a> {
+    attempt: u32,
+    kind: &'a str,
+    spot: bool,
+    disk_gib: u32,
+}
+
+impl Asked<'_> {
+    fn words(&self) -> String {
+        let market = if self.spot { SPOT } else { "" };
+        format!("{}{market}", self.kind)
+    }
+}
+
 impl AwsCloud {
     pub(super) async fn machines(&self, role: Option<&str>) -> Result<Vec<Machine>> {
         let params = self.mine(role).params();
@@ -155,7 +188,7 @@ impl AwsCloud {
         Ok(machine.node(&node.name, node.private_ip))
     }
 
-    /// Tries the types of the castle file in their order until AWS has a machine.
+    /// Tries the types of the castle file in their order until AWS has a machine; spot first, where the owner wants it.
     async fn launch(
         &self,
         network: &Network,
@@ -170,8 +203,14 @@ impl AwsCloud {
             Role::Worker => &self.aws.workers,
         };
         let mut said = Vec::new();
-        for kind in group.types() {
-            let params = self.launch_params(network, node, user_data, (attempt, kind, image), group.disk_gib)?;
+        for (spot, kind) in wishes(group) {
+            let asked = Asked {
+                attempt,
+                kind,
+                spot,
+                disk_gib: group.disk_gib,
+            };
+            let params = self.launch_params(network, node, user_data, image, &asked)?;
             let doing = format!("Launching node {}", node.name);
             // The client token makes it safe to ask again, whatever became of the answer.
             let made = self
@@ -184,7 +223,12 @@ impl AwsCloud {
                 )
                 .await;
             let made = match made {
-                Err(error) if error.code().is_some_and(no_machine) => {
+                Err(error)
+                    if error
+                        .code()
+                        .is_some_and(|code| no_machine(code) || spot && no_spot(code)) =>
+                {
+                    let kind = asked.words();
                     progress.note(format!("AWS has no {kind} for node {} in {} now", node.name, node.zone));
                     said.push(format!("{kind}: {}", error.code().unwrap_or_default()));
                     continue;
@@ -203,7 +247,12 @@ impl AwsCloud {
                     remedy: "Start again.".into(),
                 })
             })?;
-            progress.note(format!("node {} {} launched as {kind}", node.name, machine.id));
+            progress.note(format!(
+                "node {} {} launched as {}",
+                node.name,
+                machine.id,
+                asked.words()
+            ));
             return Ok(machine);
         }
         Err(CloudError::NoCapacity {
@@ -218,8 +267,8 @@ impl AwsCloud {
         network: &Network,
         node: &PlannedNode,
         user_data: &[u8],
-        (attempt, kind, image): (u32, &str, &Image),
-        disk_gib: u32,
+        image: &Image,
+        asked: &Asked<'_>,
     ) -> Result<Params> {
         let role = format!("node-{}", node.name);
         let subnet = network.subnets.iter().find(|s| s.zone == node.zone).ok_or_else(|| {
@@ -230,12 +279,13 @@ impl AwsCloud {
             })
         })?;
         // Whatever may differ between two tries is part of the token: the same token with other parameters is an error.
-        let token = self.token(&format!("{role}|{}|{kind}|{}", node.zone, image.id), attempt);
+        let kind = asked.words();
+        let token = self.token(&format!("{role}|{}|{kind}|{}", node.zone, image.id), asked.attempt);
         let interface = "NetworkInterface.1";
         let disk = "BlockDeviceMapping.1";
         let params = Params::new()
             .with("ImageId", &image.id)
-            .with("InstanceType", kind)
+            .with("InstanceType", asked.kind)
             .with("MinCount", 1)
             .with("MaxCount", 1)
             .with("ClientToken", token)
@@ -251,11 +301,23 @@ impl AwsCloud {
             // One hop: pods do not reach the metadata service.
             .with("MetadataOptions.HttpPutResponseHopLimit", 1)
             .with(format!("{disk}.DeviceName"), &image.root_device)
-            .with(format!("{disk}.Ebs.VolumeSize"), disk_gib)
+            .with(format!("{disk}.Ebs.VolumeSize"), asked.disk_gib)
             .with(format!("{disk}.Ebs.VolumeType"), "gp3")
             .with(format!("{disk}.Ebs.Encrypted"), true)
-            .with(format!("{disk}.Ebs.DeleteOnTermination"), true)
-            .with("InstanceInitiatedShutdownBehavior", "stop");
+            .with(format!("{disk}.Ebs.DeleteOnTermination"), true);
+        // A spot machine that is taken away ends; it can't be stopped.
+        let params = if asked.spot {
+            let market = "InstanceMarketOptions";
+            params
+                .with(format!("{market}.MarketType"), "spot")
+                .with(format!("{market}.SpotOptions.SpotInstanceType"), "one-time")
+                .with(
+                    format!("{market}.SpotOptions.InstanceInterruptionBehavior"),
+                    "terminate",
+                )
+        } else {
+            params.with("InstanceInitiatedShutdownBehavior", "stop")
+        };
         Ok(self.tagged(params, &role, &["instance", "volume", "network-interface"]))
     }
 

@@ -108,6 +108,11 @@ impl AwsCloud {
                 "{planes} control planes in {zones} zones: the loss of one zone can stop the cluster; list three zones"
             ));
         }
+        if self.aws.workers.spot {
+            warnings.push(
+                "workers are asked for as spot machines: AWS may take them away at any moment, with what lies on their disks".to_owned(),
+            );
+        }
         if self.aws.session_token.is_some() {
             warnings.push("temporary keys: AWS does not tell when they end; they must outlive the rebirth".to_owned());
         }

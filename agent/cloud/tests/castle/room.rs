@@ -40,6 +40,42 @@ async fn when_a_type_is_used_up_in_a_zone_the_next_one_is_taken_there_and_nowher
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn workers_are_spot_machines_where_there_are_any_and_others_where_there_are_none() {
+    let mut stage = stage().await;
+    stage.aws.workers.spot = true;
+    stage.aws.workers.alternatives = vec!["m6i.large".into()];
+    stage.double.faults().full("eu-central-1b", "spot");
+    let cloud = stage.cloud(SECRET);
+    stage.build(&cloud).await.unwrap();
+    let mut asked: Vec<String> = Vec::new();
+    for call in stage.double.calls().iter().filter(|c| c.action == "RunInstances") {
+        let of = |name: &str| call.params.get(name).cloned().unwrap_or_default();
+        let market = of("InstanceMarketOptions.MarketType");
+        // EC2 does not let spot machines be stopped.
+        assert_eq!(market == "spot", of("InstanceInitiatedShutdownBehavior").is_empty());
+        let node = call.params.values().find_map(|v| v.strip_prefix("node-")).unwrap();
+        asked.push(format!("{node} {} {market}: {}", of("InstanceType"), call.result).replace(" :", ":"));
+    }
+    assert_eq!(
+        asked,
+        [
+            "cp1 t3.large: ok",
+            "cp2 t3.large: ok",
+            "cp3 t3.large: ok",
+            "w1 t3.large spot: ok",
+            "w2 t3.large spot: InsufficientInstanceCapacity",
+            "w2 m6i.large spot: InsufficientInstanceCapacity",
+            "w2 t3.large: ok",
+        ]
+    );
+    // A resumed run adopts what stands, of whatever market.
+    stage.double.faults().clear();
+    stage.build(&stage.cloud(SECRET).resuming()).await.unwrap();
+    assert_eq!(count(&cloud.inventory().await.unwrap(), "instance"), 5);
+    cloud.destroy(soon(), &Progress::silent()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_zone_without_any_machine_is_said_at_once_and_leaves_the_rest_to_be_adopted() {
     let stage = stage().await;
     stage.double.faults().full("eu-central-1c", "*");

@@ -226,6 +226,12 @@ fn at_aws(aws: &Aws) -> Result<(), Explained> {
         "it is no image id",
         "Use the `ami-...` of a stock Debian 12 image in your region, or `ssm:/aws/service/debian/release/12/latest/amd64`.",
     )?;
+    ensure(
+        !aws.control_planes.spot,
+        "cloud.aws.controlPlanes.spot",
+        "AWS may take spot machines away at any moment, all of them at once; etcd would be lost",
+        "Use `spot: true` for workers only.",
+    )?;
     let role = aws.assume_role.as_deref().unwrap_or("arn:aws:iam::1:role/x");
     ensure(
         role.starts_with("arn:aws") && role.contains(":iam::") && role.contains(":role/"),

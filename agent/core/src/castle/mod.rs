@@ -152,6 +152,8 @@ mod tests {
         assert_eq!(types, ["t3.large", "t3a.large", "m6i.large"]);
         let twice = with(group, &format!("{group}, alternatives: [t3.large]")).unwrap_err();
         assert!(twice.why.contains("twice"), "{twice}");
+        let spot = with(group, &format!("{group}, spot: true")).unwrap_err();
+        assert!(spot.remedy.contains("workers only"), "{spot}");
         assert!(
             with(
                 "image: ami-0a1b2c3d4e5f60718",

@@ -57,6 +57,10 @@ pub struct NodeGroup {
     /// Types to take, in this order, when AWS has no machine of `instanceType` left in a zone.
     #[serde(default)]
     pub alternatives: Vec<String>,
+    /// Workers only: ask for spot machines first, which cost less and which AWS may take away at any moment; where it has none, others
+    /// are taken.
+    #[serde(default)]
+    pub spot: bool,
     /// Root disk, GiB.
     #[serde(rename = "diskGiB")]
     pub disk_gib: u32,

@@ -10,6 +10,7 @@ mod host;
 mod inspect;
 mod lab;
 mod lose;
+mod lose_plane;
 mod memory;
 mod owner;
 mod places;
@@ -85,8 +86,11 @@ enum Command {
         #[arg(long, value_enum, default_value = "copies")]
         help_by: refuse::Help,
     },
-    /// A worker loses its power in the middle of a restore
+    /// A machine loses its power: a worker in the middle of a restore, or control planes at three moments
     Lose {
+        /// Control planes
+        #[arg(long)]
+        control_plane: bool,
         /// The program under test
         #[arg(long)]
         skykeep: PathBuf,
@@ -153,7 +157,14 @@ async fn main() -> Result<()> {
             let places = Places::new(&skykeep, "refuse")?;
             within_lab(&places, |lab, places| Box::pin(refuse::run(lab, places, help_by))).await
         }
-        Command::Lose { skykeep } => {
+        Command::Lose {
+            skykeep,
+            control_plane: true,
+        } => {
+            let places = Places::new(&skykeep, "lose-plane")?;
+            within_lab(&places, |lab, places| Box::pin(lose_plane::run(lab, places))).await
+        }
+        Command::Lose { skykeep, .. } => {
             let places = Places::new(&skykeep, "lose")?;
             within_lab(&places, |lab, places| Box::pin(lose::run(lab, places))).await
         }

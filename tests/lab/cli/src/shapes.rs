@@ -177,6 +177,9 @@ pub async fn guard(lab: &Lab, places: &Places, folder: &Path, verdicts: &mut Ver
     );
     let (code, out, err) = castle(places, folder, &["restore", "wiki", "--again", "wiki"])?;
     let back = api.until(|api| api.pod_is_ready("app=wiki")).await?;
+    if code != Some(0) {
+        println!("{out}\n{err}");
+    }
     verdicts.must(
         code == Some(0) && back,
         "`skykeep restore wiki --again wiki` brings it back, and its pod runs again",

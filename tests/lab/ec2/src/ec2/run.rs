@@ -71,11 +71,20 @@ pub fn run(ctx: &mut Ctx) -> Result<String> {
             format!("The key pair '{key}' does not exist"),
         ));
     }
+    let mut spot = false;
+    if let Some(p) = ctx.p.sub("InstanceMarketOptions") {
+        spot = one_of(&p, "MarketType", &["spot"])?.is_some();
+        if let Some(p) = p.sub("SpotOptions") {
+            one_of(&p, "SpotInstanceType", &["one-time"])?;
+            one_of(&p, "InstanceInterruptionBehavior", &["terminate"])?;
+        }
+    }
     let keep = ctx.p.flag("DisableApiTermination")?.unwrap_or(false);
     let shutdown = one_of(&ctx.p, "InstanceInitiatedShutdownBehavior", &["stop", "terminate"])?;
     let tags = ctx.tag_specs(&["instance", "network-interface", "volume"])?;
     let disks = disks(ctx, &image, &az)?;
-    let none_left = |(zone, full): &(String, String)| *zone == az && (full == "*" || *full == kind.name);
+    let none_left =
+        |(zone, full): &(String, String)| *zone == az && (full == "*" || *full == kind.name || spot && full == "spot");
     // A dry run does not look for a machine.
     if ctx.full.iter().any(none_left) && ctx.p.opt("DryRun").as_deref() != Some("true") {
         return Err(crate::faults::no_capacity(&az, &kind.name));
@@ -163,7 +172,7 @@ pub fn run(ctx: &mut Ctx) -> Result<String> {
             token: token.clone(),
             user_data: data.clone(),
             keep,
-            shutdown_terminates: shutdown.as_deref() == Some("terminate"),
+            shutdown_terminates: spot || shutdown.as_deref() == Some("terminate"),
             hop_limit,
             tokens_required,
             ended: None,
