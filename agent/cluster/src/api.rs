@@ -31,9 +31,9 @@ use skykeep_core::{
     way::Way,
 };
 use tokio::net::TcpStream;
-use tower::{ServiceBuilder, service_fn};
+use tower::{ServiceBuilder, retry::RetryLayer, service_fn};
 
-use crate::{API_NAME, API_PORT, ClusterError, pki::AdminIdentity};
+use crate::{API_NAME, API_PORT, ClusterError, later::Later, pki::AdminIdentity};
 
 const EVERY: Duration = Duration::from_millis(500);
 /// How long one address may take to answer.
@@ -95,6 +95,7 @@ pub fn client(addresses: &Addresses, identity: &AdminIdentity) -> Result<Client,
     };
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
+        .layer(RetryLayer::new(Later::new()))
         .service(HyperClient::builder(TokioExecutor::new()).build(https));
     Ok(Client::new(service, "default"))
 }

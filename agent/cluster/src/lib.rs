@@ -12,6 +12,7 @@ pub mod cry;
 mod error;
 pub mod etcd;
 pub mod guard;
+mod later;
 mod manifest;
 pub mod network;
 pub mod pki;
