@@ -86,6 +86,7 @@ def ns_of(c):
         "ec2": f"http://ec2.amazonaws.com/doc/{version}/",
         "elbv2": f"http://elasticloadbalancing.amazonaws.com/doc/{version}/",
         "sts": f"https://sts.amazonaws.com/doc/{version}/",
+        "iam": f"https://iam.amazonaws.com/doc/{version}/",
     }[name]
 
 
