@@ -69,36 +69,55 @@ pub(crate) enum Look {
     Content,
 }
 
-/// The newest other snapshot of what the spec names that is whole.
-pub(crate) fn newest_whole(opened: &Opened, spec: &JobSpec, look: Look, patience: Duration) -> Whole {
-    let until = Instant::now() + patience;
-    let good = Mutex::new(BTreeSet::new());
-    for snapshot in opened.others(spec) {
-        let spec = JobSpec {
-            snapshot: snapshot.clone(),
-            ..spec.clone()
-        };
-        let checked = opened.find(&spec).and_then(|found| {
-            let seen = survey(&found)?;
-            if look == Look::Content {
-                read(&found, &seen, &good, until)?;
+/// The first of these others that is whole. `check` gives its name and when it was made; an error that `is_damage` says that this one is
+/// not whole, every other one that nobody knows.
+pub(crate) fn first_whole<T>(
+    others: impl IntoIterator<Item = T>,
+    (look, until): (Look, Instant),
+    is_damage: impl Fn(&RestoreError) -> bool,
+    mut check: impl FnMut(T) -> Result<(String, String), RestoreError>,
+) -> Whole {
+    for other in others {
+        match check(other) {
+            Ok((name, time)) => {
+                let read = look == Look::Content;
+                return Whole::Found { name, time, read };
             }
-            Ok(found.time())
-        });
-        match checked {
-            Ok(time) => {
-                return Whole::Found {
-                    name: snapshot.chars().take(16).collect(),
-                    time,
-                    read: look == Look::Content,
-                };
-            }
-            // That one is damaged, too, or does not have the path.
-            Err(RestoreError::Damaged { .. } | RestoreError::NoSnapshot { .. }) if Instant::now() < until => {}
+            Err(e) if is_damage(&e) && Instant::now() < until => {}
             Err(_) => return Whole::Unknown,
         }
     }
     Whole::None
+}
+
+/// An error once the time to look is over.
+pub(crate) fn in_time(until: Instant) -> Result<(), RestoreError> {
+    match Instant::now() > until {
+        true => Err(RestoreError::Internal(
+            "the time to look for a whole backup is over".into(),
+        )),
+        false => Ok(()),
+    }
+}
+
+/// The newest other snapshot of what the spec names that is whole.
+pub(crate) fn newest_whole(opened: &Opened, spec: &JobSpec, look: Look, patience: Duration) -> Whole {
+    let until = Instant::now() + patience;
+    let good = Mutex::new(BTreeSet::new());
+    // That one is damaged, too, or does not have the path.
+    let is_damage = |e: &RestoreError| matches!(e, RestoreError::Damaged { .. } | RestoreError::NoSnapshot { .. });
+    first_whole(opened.others(spec), (look, until), is_damage, |snapshot| {
+        let spec = JobSpec {
+            snapshot,
+            ..spec.clone()
+        };
+        let found = opened.find(&spec)?;
+        let seen = survey(&found)?;
+        if look == Look::Content {
+            read(&found, &seen, &good, until)?;
+        }
+        Ok((spec.snapshot.chars().take(16).collect(), found.time()))
+    })
 }
 
 /// Reads what was not read for another snapshot before.
@@ -112,11 +131,7 @@ fn read(
     let mut plan = Plan::new(found, seen, None)?;
     plan.without(|want| want.id(seen).is_ok_and(|id| known().contains(&id)));
     Reader::new(found, seen).all(&plan.portions(), |want, mut bytes| {
-        if Instant::now() > until {
-            return Err(RestoreError::Internal(
-                "the time to look for a whole backup is over".into(),
-            ));
-        }
+        in_time(until)?;
         let id = want.id(seen)?;
         match id.blob_matches_reader(want.length.into(), &mut bytes) {
             true => known().insert(id),

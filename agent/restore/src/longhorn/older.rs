@@ -9,7 +9,7 @@ use std::{
 use super::{Fault, blocks::Blocks, cfg, ext4::Ext4, job::Spec, write};
 use crate::{
     RestoreError,
-    older::{Look, Whole},
+    older::{Look, Whole, first_whole, in_time},
     store::Store,
 };
 
@@ -23,25 +23,15 @@ pub(super) fn newest_whole(store: &Arc<dyn Store>, spec: &Spec, look: Look, pati
         return Whole::Unknown;
     };
     let mut good = BTreeSet::new();
-    for (time, name) in others {
+    let is_damage = |e: &RestoreError| matches!(e, RestoreError::Longhorn(fault) if !matches!(fault, Fault::Store(_)));
+    first_whole(others, (look, until), is_damage, |(time, name)| {
         let spec = Spec {
             backup: name.clone(),
             ..spec.clone()
         };
-        match is_whole(store, &spec, look, &mut good, until) {
-            Ok(()) => {
-                return Whole::Found {
-                    name,
-                    time,
-                    read: look == Look::Content,
-                };
-            }
-            Err(RestoreError::Longhorn(Fault::Store(_))) => return Whole::Unknown,
-            Err(RestoreError::Longhorn(_)) if Instant::now() < until => {}
-            Err(_) => return Whole::Unknown,
-        }
-    }
-    Whole::None
+        is_whole(store, &spec, look, &mut good, until)?;
+        Ok((name, time))
+    })
 }
 
 fn is_whole(
@@ -91,11 +81,7 @@ fn read(blocks: &Blocks, good: &mut BTreeSet<String>, until: Instant) -> Result<
         .collect();
     let unread: Vec<&String> = unread.into_iter().collect();
     for some in unread.chunks(TOGETHER) {
-        if Instant::now() > until {
-            return Err(RestoreError::Internal(
-                "the time to look for a whole backup is over".into(),
-            ));
-        }
+        in_time(until)?;
         blocks.check(some)?;
         good.extend(some.iter().map(|sum| (*sum).clone()));
     }
