@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -16,7 +17,10 @@ use lab_ec2::{Cloud as Double, Config, Credential, Delays, MemoryBackend};
 use lab_world::{Credentials as Keys, cloudflare::Cloudflare};
 use skykeep_aws::{Credentials, S3};
 use skykeep_core::{Secret, castle::Castle, castle::SecretRef, http::Trust, lock::Lock, owner::OwnersPart};
-use skykeep_rebirth::Estate;
+use skykeep_rebirth::{
+    Estate,
+    pulse::{Pen, Spec},
+};
 use skykeep_vault::{KdfParams, Vault};
 use tower::ServiceExt;
 
@@ -231,6 +235,25 @@ impl World {
     /// The authority of all of them.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// The pulse job's pen, as it would be in the old castle; its files go into `folder`.
+    pub fn pen(&self, estate: &Estate, folder: &Path) -> Result<Pen> {
+        let spec = Spec {
+            endpoint: Some(format!("https://127.0.0.1:{}/", self.address.port()).parse()?),
+            ..Spec::of(&estate.castle, "home")
+        };
+        let seal: String = estate.pulse_key().expose().iter().map(|b| format!("{b:02x}")).collect();
+        for (name, text) in [
+            ("pulse.json", serde_json::to_string(&spec)?.as_str()),
+            ("ca.pem", self.ca_pem.as_str()),
+            ("access-key-id", "AKIA"),
+            ("secret-access-key", "secret"),
+            ("seal", seal.as_str()),
+        ] {
+            std::fs::write(folder.join(name), text)?;
+        }
+        Pen::open(&folder.join("pulse.json"), folder).map_err(|e| anyhow!("{e}"))
     }
 
     /// From now on laptops come from this address.

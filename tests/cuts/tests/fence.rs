@@ -13,7 +13,7 @@ use skykeep_core::{
 };
 use skykeep_rebirth::{
     Estate,
-    pulse::{Pen, Record, Spec, Stance},
+    pulse::{Record, Stance},
 };
 use tokio::{task::JoinHandle, time::timeout};
 
@@ -152,30 +152,12 @@ async fn ddns_writes_with(estate: &Estate, own: &str, token: &str) -> bool {
     true
 }
 
-/// The pulse job's pen, as it would be in the old castle.
-fn pen(world: &World, estate: &Estate, folder: &std::path::Path) -> Pen {
-    let mut spec = Spec::of(&estate.castle, "home");
-    spec.endpoint = Some(
-        format!("https://127.0.0.1:{}/", world.address().port())
-            .parse()
-            .unwrap(),
-    );
-    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
-    write("pulse.json", &serde_json::to_string(&spec).unwrap());
-    write("ca.pem", world.ca_pem());
-    write("access-key-id", "AKIA");
-    write("secret-access-key", "secret");
-    let seal: String = estate.pulse_key().expose().iter().map(|b| format!("{b:02x}")).collect();
-    write("seal", &seal);
-    Pen::open(&folder.join("pulse.json"), folder).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_castle_that_wakes_up_takes_the_name_for_a_minute_at_most_and_status_says_so() {
     let (owner, world) = (owner(), World::new().await.unwrap());
     run_through(&world, &owner).await.unwrap();
     let (estate, folder) = (world.estate(&owner).await.unwrap(), tempfile::tempdir().unwrap());
-    let pen = pen(&world, &estate, folder.path());
+    let pen = world.pen(&estate, folder.path()).unwrap();
     assert!(skykeep_rebirth::status(&estate).await.unwrap().changed.is_empty());
 
     // Half an hour of a real loop's work, a minute at a time: it writes what it believes every few seconds; once a minute, beside

@@ -8,7 +8,7 @@ use skykeep_core::{Progress, castle::RebornFrom};
 use skykeep_rebirth::{
     Estate,
     engine::{Graph, Report},
-    pulse::{Pen, Record, Spec, Stance, Testament},
+    pulse::{Record, Stance, Testament},
 };
 
 const PULSE: &str = "rossi/pulse/home";
@@ -94,19 +94,7 @@ async fn last_said(world: &World, estate: &Estate, commit: &str) {
         }),
     };
     let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    let endpoint = format!("https://127.0.0.1:{}", world.address().port());
-    let spec = Spec {
-        endpoint: Some(endpoint.parse().unwrap()),
-        ..Spec::of(&estate.castle, "home")
-    };
-    write("pulse.json", &serde_json::to_string(&spec).unwrap());
-    write("ca.pem", world.ca_pem());
-    write("access-key-id", "AKIA");
-    write("secret-access-key", "secret");
-    let seal: String = estate.pulse_key().expose().iter().map(|b| format!("{b:02x}")).collect();
-    write("seal", &seal);
-    let pen = Pen::open(&folder.path().join("pulse.json"), folder.path()).unwrap();
+    let pen = world.pen(estate, folder.path()).unwrap();
     pen.beat(&record).await.unwrap();
 }
 
