@@ -197,8 +197,9 @@ pub(crate) async fn taken(estate: &Estate, generation: &Generation) -> Result<Ve
 
 /// Gives keys back.
 pub(crate) async fn give_back(estate: &Estate, keys: &[OldKey]) -> Result<(), Trouble> {
+    let Some(first) = keys.first() else { return Ok(()) };
+    let switch = Switch::of(estate)?.ok_or_else(|| nobody(first))?;
     for key in keys {
-        let switch = Switch::of(estate)?.ok_or_else(|| nobody(key))?;
         switch.set(key, true).await?;
     }
     Ok(())

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use skykeep_cloud::{CloudError, Role};
+use skykeep_cloud::{CloudError, Instance, Role};
 use skykeep_core::{Deadline, Explained, Progress, Trouble, castle::Castle};
 
 use crate::{estate::Estate, restored};
 
 /// Between two looks at the machines.
 const EVERY: Duration = Duration::from_secs(20);
-/// How long one look may take; a cloud that does not answer says nothing about its machines.
-const LOOK: Duration = Duration::from_secs(15);
+/// How long one look may take; who does not answer says nothing about the machines.
+pub(super) const LOOK: Duration = Duration::from_secs(15);
 /// Provisioners whose volumes are folders or disks of one machine.
 const LOCAL: [&str; 3] = [
     "rancher.io/local-path",
@@ -40,12 +40,17 @@ async fn until_death(estate: &Estate) -> CloudError {
 pub(super) async fn died(estate: &Estate) -> Option<CloudError> {
     let nodes = estate.running().ok()?.into_iter().map(|(node, _)| node);
     let workers: Vec<_> = nodes.filter(|node| !node.is_control_plane()).collect();
+    ended(estate, &workers).await
+}
+
+/// One of these machines that has ended at the cloud, as [`CloudError::NodeDied`]. A cloud that does not answer says nothing about them.
+pub(super) async fn ended(estate: &Estate, nodes: &[Instance]) -> Option<CloudError> {
     let silent = Progress::silent();
     let looked = estate
         .cloud
         .get()
         .ok()?
-        .nodes_running(&workers, Deadline::after(LOOK), &silent);
+        .nodes_running(nodes, Deadline::after(LOOK), &silent);
     looked
         .await
         .err()

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use skykeep_cloud::{CloudError, Instance};
 use skykeep_cluster::api;
-use skykeep_core::{Deadline, Explain, Explained, Progress, Trouble};
+use skykeep_core::{Explain, Explained, Progress, Trouble};
 
-use super::{hung, listen};
+use super::{
+    hung, listen,
+    lost::{self, LOOK},
+};
 use crate::{estate::Estate, launch};
 
 /// Between two looks at the machines.
 const EVERY: Duration = Duration::from_secs(20);
-/// How long one look may take; a cloud that does not answer says nothing about its machines.
-const LOOK: Duration = Duration::from_secs(15);
 /// A control plane that has joined, whose kubelet is silent for this long while the cluster answers, is taken for dead though the cloud
 /// calls it running. A reboot takes less.
 const SILENT: Duration = Duration::from_secs(240);
@@ -59,13 +60,7 @@ async fn dead(estate: &Estate) -> Option<(Instance, String)> {
     let mut planes = estate.running().ok()?;
     planes.retain(|(node, _)| node.is_control_plane());
     let nodes: Vec<Instance> = planes.iter().map(|(node, _)| node.clone()).collect();
-    let silent = Progress::silent();
-    let looked = estate
-        .cloud
-        .get()
-        .ok()?
-        .nodes_running(&nodes, Deadline::after(LOOK), &silent);
-    if let Err(CloudError::NodeDied { name, reason, .. }) = looked.await {
+    if let Some(CloudError::NodeDied { name, reason, .. }) = lost::ended(estate, &nodes).await {
         let node = nodes.into_iter().find(|node| node.name == name)?;
         return Some((node, reason));
     }
