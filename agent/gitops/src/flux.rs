@@ -28,7 +28,7 @@ pub struct Sync<'a> {
     pub token: &'a Secret,
     /// Extra CAs, PEM; empty when there are none.
     pub extra_ca_pem: &'a str,
-    /// What the root Kustomization is patched with: see [`crate::nest`].
+    /// What the root Kustomization is patched with: see [`crate::Layout::nest`].
     pub patches: &'a [Value],
 }
 

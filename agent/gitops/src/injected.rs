@@ -8,9 +8,9 @@ use skykeep_core::{Deadline, Trouble};
 
 use crate::{
     apply::{Applier, PIN_MANAGER},
-    error::GitopsError,
-    inject::{Injection, find},
-    repository::{Document, FluxRoot, Repository, list, text},
+    inject::Injection,
+    layout::Layout,
+    repository::{Document, FluxRoot, list, text},
 };
 
 /// On every object that is patched: why. Flux takes it away with the patch.
@@ -72,16 +72,16 @@ impl Injection {
     }
 
     /// The object as this commit has it.
-    pub fn find(&self, repository: &Repository, path: &str) -> Result<Option<Document>, GitopsError> {
-        find(repository, path, &self.group, &self.kind, (&self.namespace, &self.name))
+    fn find<'a>(&self, layout: &'a Layout) -> Option<&'a Document> {
+        layout.find(&self.group, &self.kind, (&self.namespace, &self.name))
     }
 
     /// Whether the repository says the same by itself, or has the object no more: then taking the patch away changes nothing.
-    pub fn is_in(&self, repository: &Repository, path: &str) -> Result<bool, GitopsError> {
-        Ok(self.find(repository, path)?.is_none_or(|document| {
+    pub fn is_in(&self, layout: &Layout) -> bool {
+        self.find(layout).is_none_or(|document| {
             let spec = document.value.get("spec").cloned().unwrap_or_default();
             merged(&spec, &self.spec) == spec
-        }))
+        })
     }
 }
 
@@ -103,17 +103,17 @@ fn merged(onto: &Value, patch: &Value) -> Value {
 }
 
 /// What the castle has otherwise than Git, as a diff that an owner can write into the file.
-pub fn diff(repository: &Repository, path: &str, injection: &Injection) -> Result<String, GitopsError> {
-    let document = injection.find(repository, path)?;
-    let file = document.as_ref().map_or("(no file)", |d| d.file.as_str());
-    let before = document.as_ref().and_then(|d| d.value.get("spec"));
+pub fn diff(layout: &Layout, injection: &Injection) -> String {
+    let document = injection.find(layout);
+    let file = document.map_or("(no file)", |d| d.file.as_str());
+    let before = document.and_then(|d| d.value.get("spec"));
     let mut out = format!(
         "--- {file}\n+++ {file}\n@@ {}: {} @@\n spec:\n",
         injection.id(),
         injection.why
     );
     fields(before.unwrap_or(&Value::Null), &injection.spec, 1, &mut out);
-    Ok(out)
+    out
 }
 
 fn fields(before: &Value, patch: &Value, depth: usize, out: &mut String) {
@@ -151,11 +151,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::inject::nest;
+    use crate::{
+        inject::tests::{ROOT, field},
+        repository::Repository,
+    };
 
-    fn field() -> Repository {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/layers");
-        Repository::from_folder(&folder).unwrap()
+    fn layout(repository: &Repository) -> Layout {
+        Layout::of(repository, ROOT).unwrap()
     }
 
     fn held_back() -> Injection {
@@ -169,8 +171,6 @@ mod tests {
         }
     }
 
-    const ROOT: &str = "clusters/home";
-
     #[test]
     fn what_was_injected_is_found_again_in_the_roots_own_patches() {
         let mut other = held_back();
@@ -178,24 +178,24 @@ mod tests {
         (other.namespace, other.name) = ("db".into(), "home-db".into());
         let wanted = vec![held_back(), other];
         let mut found = Vec::new();
-        leaves(&nest(&field(), ROOT, &wanted).unwrap(), &mut found);
+        leaves(&layout(&field()).nest(&wanted).unwrap(), &mut found);
         assert_eq!(found, wanted);
     }
 
     #[test]
     fn an_owner_sees_what_to_commit() {
-        let root = field().flux(ROOT).unwrap();
-        let pin = pin_diff(&root, &"a".repeat(40));
-        insta::assert_snapshot!(format!("{}{pin}", diff(&field(), ROOT, &held_back()).unwrap()));
+        let layout = layout(&field());
+        let pin = pin_diff(&layout.root, &"a".repeat(40));
+        insta::assert_snapshot!(format!("{}{pin}", diff(&layout, &held_back())));
     }
 
     #[test]
     fn a_patch_that_git_has_caught_up_with_changes_nothing() {
         let held = held_back();
-        assert!(!held.is_in(&field(), ROOT).unwrap());
+        assert!(!held.is_in(&layout(&field())));
         let mut repository = field();
         repository.files.remove("infrastructure/instances/ddns.yaml");
-        assert!(held.is_in(&repository, ROOT).unwrap(), "the object is gone");
+        assert!(held.is_in(&layout(&repository)), "the object is gone");
         let spec = json!({"replicas": 0, "template": {"spec": {"nodeSelector": {"a": "b"}, "x": 1}}});
         assert_eq!(merged(&spec, &held.spec), spec);
         assert_eq!(merged(&json!({"a": 1, "b": 2}), &json!({"a": null})), json!({"b": 2}));

@@ -3,18 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, stream};
-use kube::{
-    Api, Client,
-    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
-};
+use kube::Client;
 use serde_json::{Value, json};
 use skykeep_core::{Deadline, Trouble, deadline::Look, poll};
 
 use crate::{
     apply::{Applier, MANAGER},
-    error::GitopsError,
-    lint::KUSTOMIZE,
     repository::{FluxRoot, list, text},
+    watch::{kustomizations, remind_layer},
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -96,17 +92,17 @@ pub async fn prove(client: &Client, deadline: Deadline) -> Result<Alone, Trouble
     let applier = Applier::new(client, deadline);
     let before = inventory(client, &applier).await?;
     let asked = jiff::Timestamp::now().to_string();
-    for layer in list_of(client).await?.iter().filter(|layer| !is_suspended(layer)) {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(client.clone(), text(layer, "/metadata/namespace"), &resource());
-        let patch = Patch::Merge(json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": asked}}}));
-        let params = PatchParams::default();
-        let told = api.patch(text(layer, "/metadata/name"), &params, &patch).await;
-        told.map_err(|e| GitopsError::api("remind Flux of its layers", &e))?;
+    for layer in kustomizations(client)
+        .await?
+        .iter()
+        .filter(|layer| !is_suspended(layer))
+    {
+        let id = (text(layer, "/metadata/namespace"), text(layer, "/metadata/name"));
+        remind_layer(client, id, &asked).await?;
     }
     let what = "Flux to apply every layer once more";
     poll(what, deadline, LOOK_EVERY, || async {
-        let layers = list_of(client).await?;
+        let layers = kustomizations(client).await?;
         let behind = layers.iter().filter(|layer| !is_done(layer, &asked));
         let behind: Vec<&str> = behind.map(|layer| text(layer, "/metadata/name")).collect();
         Ok(match behind.is_empty() {
@@ -138,23 +134,10 @@ fn is_done(layer: &Value, asked: &str) -> bool {
     is_suspended(layer) || answered && list(layer, "/status/conditions").iter().any(ready)
 }
 
-fn resource() -> ApiResource {
-    let gvk = GroupVersionKind::gvk(KUSTOMIZE, "v1", "Kustomization");
-    ApiResource::from_gvk_with_plural(&gvk, "kustomizations")
-}
-
-async fn list_of(client: &Client) -> Result<Vec<Value>, GitopsError> {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource());
-    let listed = api.list(&ListParams::default()).await;
-    let listed = listed.map_err(|e| GitopsError::api("list Kustomizations", &e))?;
-    let values = listed.items.into_iter().map(serde_json::to_value);
-    Ok(values.filter_map(Result::ok).collect())
-}
-
 /// Everything that Flux's Kustomizations keep, by name, as it stands.
 async fn inventory(client: &Client, applier: &Applier) -> Result<BTreeMap<String, Value>, Trouble> {
     let mut wanted = Vec::new();
-    for layer in list_of(client).await? {
+    for layer in kustomizations(client).await? {
         wanted.extend(list(&layer, "/status/inventory/entries").iter().filter_map(entry));
     }
     // A list of futures, not a mapped stream: the compiler can't see that the latter may be sent between threads.

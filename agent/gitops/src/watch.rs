@@ -10,7 +10,7 @@ use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use skykeep_core::{Deadline, Progress, Trouble};
 use tokio::time::Instant;
 
@@ -35,10 +35,12 @@ pub struct Outcome {
     pub reminders: usize,
 }
 
+const KUSTOMIZATION: &str = "Kustomization";
+
 /// The kinds that are followed. Kustomizations before HelmReleases: whatever a ready Kustomization made is then in the later list.
 const KINDS: [(&str, &str, &str, &str); 3] = [
     ("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrepositories"),
-    ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
+    ("kustomize.toolkit.fluxcd.io", "v1", KUSTOMIZATION, "kustomizations"),
     ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
 ];
 
@@ -82,7 +84,8 @@ pub async fn watch_layers(
                         continue;
                     };
                     let due = reminded.get(layer).is_none_or(|last| last.elapsed() >= REMIND_EVERY);
-                    if due && remind(client, layer, *stalled).await.is_ok() {
+                    let now = jiff::Timestamp::now().to_string();
+                    if due && remind(client, layer, *stalled, &now).await.is_ok() {
                         reminded.insert(layer.clone(), Instant::now());
                         reminders += 1;
                     }
@@ -151,16 +154,9 @@ async fn look(
 ) -> Result<BTreeMap<Layer, LayerState>, GitopsError> {
     let mut objects = Vec::new();
     for (_, _, kind, _) in KINDS {
-        let Some(resource) = resource(kind) else { continue };
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-        let doing = || format!("list {kind}s");
-        let listed = api
-            .list(&ListParams::default())
-            .await
-            .map_err(|e| GitopsError::api(doing(), &e))?;
-        for item in listed.items {
+        for item in list_kind(client, kind).await? {
             let mut value = serde_json::to_value(&item).map_err(|e| GitopsError::Api {
-                doing: doing(),
+                doing: format!("list {kind}s"),
                 why: e.to_string(),
                 passing: false,
             })?;
@@ -197,24 +193,50 @@ async fn gated_namespaces(client: &Client) -> Result<BTreeSet<String>, GitopsErr
     Ok(gated.filter_map(|pod| pod.metadata.namespace).collect())
 }
 
-/// Has Flux apply the repository now, instead of at the next interval. Returns how many layers were told.
-pub async fn remind_layers(client: &Client) -> Result<usize, GitopsError> {
-    let kind = "Kustomization";
-    let Some(resource) = resource(kind) else { return Ok(0) };
+/// Every object of a kind that is followed.
+async fn list_kind(client: &Client, kind: &str) -> Result<Vec<DynamicObject>, GitopsError> {
+    let Some(resource) = resource(kind) else {
+        return Ok(Vec::new());
+    };
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let listed = api.list(&ListParams::default()).await;
     let listed = listed.map_err(|e| GitopsError::api(format!("list {kind}s"), &e))?;
-    let mut told = 0;
-    for metadata in listed.items.into_iter().map(|item| item.metadata) {
-        let layer = Layer {
-            kind: kind.to_owned(),
-            namespace: metadata.namespace.unwrap_or_default(),
-            name: metadata.name.unwrap_or_default(),
-        };
-        remind(client, &layer, false).await?;
-        told += 1;
+    Ok(listed.items)
+}
+
+/// Every Kustomization as it stands.
+pub(crate) async fn kustomizations(client: &Client) -> Result<Vec<Value>, GitopsError> {
+    let listed = list_kind(client, KUSTOMIZATION).await?;
+    Ok(listed
+        .into_iter()
+        .filter_map(|one| serde_json::to_value(one).ok())
+        .collect())
+}
+
+/// Has Flux apply the repository now, instead of at the next interval. Returns how many layers were told.
+pub async fn remind_layers(client: &Client) -> Result<usize, GitopsError> {
+    let all = list_kind(client, KUSTOMIZATION).await?;
+    let now = jiff::Timestamp::now().to_string();
+    for one in &all {
+        let metadata = &one.metadata;
+        let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+        remind_layer(client, (namespace.unwrap_or_default(), name.unwrap_or_default()), &now).await?;
     }
-    Ok(told)
+    Ok(all.len())
+}
+
+/// Has Flux apply one Kustomization now; `now` comes back in its `lastHandledReconcileAt`.
+pub(crate) async fn remind_layer(
+    client: &Client,
+    (namespace, name): (&str, &str),
+    now: &str,
+) -> Result<(), GitopsError> {
+    let layer = Layer {
+        kind: KUSTOMIZATION.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    };
+    remind(client, &layer, false, now).await
 }
 
 /// Has Flux look at the castle's Git server now.
@@ -224,16 +246,15 @@ pub async fn remind_source(client: &Client, root: &FluxRoot) -> Result<(), Gitop
         namespace: root.source.namespace().to_owned(),
         name: root.source.name().to_owned(),
     };
-    remind(client, &layer, false).await
+    remind(client, &layer, false, &jiff::Timestamp::now().to_string()).await
 }
 
 /// What `flux reconcile` does; a stalled release is also told to begin counting its failures anew.
-async fn remind(client: &Client, layer: &Layer, stalled: bool) -> Result<(), GitopsError> {
+async fn remind(client: &Client, layer: &Layer, stalled: bool, now: &str) -> Result<(), GitopsError> {
     let Some(resource) = resource(&layer.kind) else {
         return Ok(());
     };
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &layer.namespace, &resource);
-    let now = jiff::Timestamp::now().to_string();
     let mut annotations = json!({"reconcile.fluxcd.io/requestedAt": now});
     if stalled && layer.kind == "HelmRelease" {
         annotations = json!({"reconcile.fluxcd.io/requestedAt": now, "reconcile.fluxcd.io/resetAt": now});

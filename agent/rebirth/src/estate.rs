@@ -22,7 +22,7 @@ use skykeep_core::{
     owner::OwnersPart,
 };
 use skykeep_dns::Zone;
-use skykeep_gitops::Repository;
+use skykeep_gitops::{Layout, Repository};
 use skykeep_secrets::Secrets;
 use skykeep_vault::Vault;
 use tokio::sync::watch;
@@ -93,6 +93,8 @@ pub struct Estate {
     pub seen_from: Slot<Ipv4Addr>,
     /// The repository.
     pub repository: Slot<Repository>,
+    /// What Flux applies of it.
+    layout: Slot<Layout>,
     /// Which commit that is, and why.
     pub revision: Slot<Revision>,
     /// What stands between Git and the castle.
@@ -196,6 +198,7 @@ impl Estate {
             cloud: Slot::named("the cloud"),
             seen_from: Slot::named("our public address"),
             repository: Slot::named("the repository"),
+            layout: Slot::named("what Flux applies"),
             revision: Slot::named("the repository's revision"),
             shown: Slot::named("what stands between Git and the castle"),
             lifted: Slot::named("what was lifted"),
@@ -219,6 +222,15 @@ impl Estate {
             api: Slot::named("the cluster's API"),
             injecting: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// What Flux applies of the repository, read once.
+    pub(crate) fn layout(&self) -> Result<&Layout, Trouble> {
+        if self.layout.get().is_err() {
+            self.layout
+                .give(Layout::of(self.repository.get()?, &self.castle.gitops.path)?);
+        }
+        Ok(self.layout.get()?)
     }
 
     /// A client for the cloud, for one generation.

@@ -29,7 +29,7 @@ use skykeep_core::{Explain, castle::Castle};
 pub(crate) use finding::Place;
 pub use finding::{Finding, Severity};
 pub use mounts::living;
-pub use writers::{WRITES_DNS, writers};
+pub use writers::WRITES_DNS;
 
 use crate::repository::{Document, FluxRoot, Repository, list, text};
 

@@ -1,6 +1,7 @@
 //! A small repository, and everything that can be wrong with it.
 
 use super::*;
+use crate::layout::Layout;
 
 pub(super) const CASTLE: &str = include_str!("../../../../tests/castle/castle.yaml");
 
@@ -206,9 +207,10 @@ fn the_example_castle_fits_its_castle_file() {
     let findings = lint(&repository, &castle);
     let told: Vec<_> = findings.iter().map(|f| (f.severity, f.file.as_str())).collect();
     assert_eq!(told, [(Severity::Risk, "apps/ddns/ddns.yaml")], "{findings:?}");
-    let held: Vec<String> = writers(&repository, &castle).iter().map(|one| one.id()).collect();
+    let layout = Layout::of(&repository, "clusters/rossi").unwrap();
+    let held: Vec<String> = layout.writers(&castle).iter().map(|one| one.id()).collect();
     assert_eq!(held, ["Deployment/web/ddns"]);
-    let components = repository.flux("clusters/rossi").unwrap().components;
+    let components = layout.root.components;
     assert!(components.iter().filter(|d| d.kind() == "Deployment").count() >= 3);
 }
 

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 use skykeep_core::castle::Castle;
 
-use super::{Finding, HELM, Lint, layers, pod_of, walk};
+use super::{Finding, HELM, Lint, pod_of, walk};
 use crate::{
     inject::Injection,
-    repository::{Document, Repository, list, text},
+    layout::Layout,
+    repository::{Document, list, text},
 };
 
 /// Parts of an image's or a chart's name that say: this writes DNS records.
@@ -189,17 +190,15 @@ fn hold(document: &Document, program: &Program, writes: Option<&Writes>) -> Opti
 /// How the reason of a hold on a writer begins.
 pub const WRITES_DNS: &str = "it writes";
 
-/// Everything in the repository that writes a record of the cutover and can be held back, as the changes that do so.
-pub fn writers(repository: &Repository, castle: &Castle) -> Vec<Injection> {
-    let Ok(root) = repository.flux(&castle.gitops.path) else {
-        return Vec::new();
-    };
-    let held = |document: &Document| {
-        let (_, program) = writer(document)?;
-        hold(document, &program, writes(castle, document).as_ref())
-    };
-    let documents = layers(repository, &root).into_iter().flat_map(|(_, held)| held);
-    documents.filter_map(|document| held(&document)).collect()
+impl Layout {
+    /// Everything in the repository that writes a record of the cutover and can be held back, as the changes that do so.
+    pub fn writers(&self, castle: &Castle) -> Vec<Injection> {
+        let held = |document: &Document| {
+            let (_, program) = writer(document)?;
+            hold(document, &program, writes(castle, document).as_ref())
+        };
+        self.objects().filter_map(held).collect()
+    }
 }
 
 /// How a writer was recognised.

@@ -5,7 +5,7 @@ use skykeep_core::{
     Explained, Trouble,
     castle::{DatabaseOperator, Postgres, Treasure},
 };
-use skykeep_gitops::{Document, Injection, Repository};
+use skykeep_gitops::{Document, Injection, Layout};
 use skykeep_restore::operator::{self, Database};
 
 /// The group and kind of the plugin's object stores.
@@ -43,79 +43,62 @@ impl<'a> Operated<'a> {
         }
     }
 
-    fn find(
-        self,
-        all: &Repository,
-        path: &str,
-        (group, kind): (&str, &str),
-        name: &str,
-    ) -> Result<Option<Document>, Trouble> {
-        Ok(skykeep_gitops::find(
-            all,
-            path,
-            group,
-            kind,
-            (&self.treasure.namespace, name),
-        )?)
-    }
-
     /// Its manifest, and that of the object store which the manifest names.
-    pub(super) fn manifest(self, all: &Repository, path: &str) -> Result<(Document, Option<Document>), Trouble> {
-        let kind = (self.operator.group(), self.operator.kind());
-        let found = self.find(all, path, kind, &self.treasure.claim)?;
+    pub(super) fn manifest(self, layout: &Layout) -> Result<(&Document, Option<&Document>), Trouble> {
+        let namespace = self.treasure.namespace.as_str();
+        let (group, kind) = (self.operator.group(), self.operator.kind());
+        let found = layout.find(group, kind, (namespace, &self.treasure.claim));
         let manifest = found.ok_or_else(|| absent(self))?;
-        let store = match operator::object_store(&manifest.value) {
-            Some(store) => self.find(all, path, STORE, store)?,
-            None => None,
-        };
-        Ok((manifest, store))
+        let (group, kind) = STORE;
+        let store = operator::object_store(&manifest.value);
+        Ok((
+            manifest,
+            store.and_then(|store| layout.find(group, kind, (namespace, store))),
+        ))
     }
 
     /// What has to be changed in the repository's objects for it. Pure.
     pub(super) fn injections(
         self,
-        all: &Repository,
-        path: &str,
+        layout: &Layout,
         places: (&str, &str),
         back: bool,
     ) -> Result<Vec<Injection>, Trouble> {
-        let (manifest, store) = self.manifest(all, path)?;
+        let (manifest, store) = self.manifest(layout)?;
         let database = self.database(places, back);
         let mut injections = vec![Injection {
             group: self.operator.group().into(),
             kind: self.operator.kind().into(),
             namespace: self.treasure.namespace.clone(),
             name: self.treasure.claim.clone(),
-            spec: operator::patch(&manifest.value, store.as_ref().map(|s| &s.value), &database)?,
+            spec: operator::patch(&manifest.value, store.map(|s| &s.value), &database)?,
             why: format!(
                 "treasure `{}` comes from {} and archives to {}",
                 self.treasure.name, places.0, places.1
             ),
         }];
         if !back && self.operator == DatabaseOperator::CloudNativePg {
-            injections.extend(self.schedules(all, path)?);
+            injections.extend(self.schedules(layout));
         }
         Ok(injections)
     }
 
     /// CloudNativePG's schedules of this database, which are objects of their own.
-    fn schedules(self, all: &Repository, path: &str) -> Result<Vec<Injection>, Trouble> {
+    fn schedules(self, layout: &Layout) -> Vec<Injection> {
         let group = self.operator.group();
-        let all = skykeep_gitops::find_all(all, path, group, "ScheduledBackup")?;
-        let mine = all.into_iter().filter(|one| {
+        let mine = layout.find_all(group, "ScheduledBackup").filter(|one| {
             let of = one.value.pointer("/spec/cluster/name").and_then(Value::as_str);
             one.namespace() == self.treasure.namespace && of == Some(&self.treasure.claim)
         });
-        Ok(mine
-            .map(|one| Injection {
-                group: group.into(),
-                kind: one.kind().into(),
-                namespace: one.namespace().into(),
-                name: one.name().into(),
-                spec: serde_json::json!({"suspend": true}),
-                why: format!("treasure `{}` is not back yet", self.treasure.name),
-            })
-            .collect())
+        mine.map(|one| Injection {
+            group: group.into(),
+            kind: one.kind().into(),
+            namespace: one.namespace().into(),
+            name: one.name().into(),
+            spec: serde_json::json!({"suspend": true}),
+            why: format!("treasure `{}` is not back yet", self.treasure.name),
+        })
+        .collect()
     }
 }
 

@@ -12,7 +12,7 @@ use skykeep_core::{
     Deadline, Explained, Progress, Trouble,
     castle::{DatabaseOperator, Treasure},
 };
-use skykeep_gitops::{Injection, Repository};
+use skykeep_gitops::Injection;
 use skykeep_restore::{ledger, operator};
 
 use inject::Operated;
@@ -83,28 +83,28 @@ fn places(lineage: &Lineage, castle: &str, generation: &str) -> (String, String)
 }
 
 /// Whether every database of an operator can be told where its backup is. Asked before anything is created.
-pub(crate) fn check(estate: &Estate, repository: &Repository) -> Result<(), Trouble> {
-    let path = &estate.castle.gitops.path;
+pub(crate) fn check(estate: &Estate) -> Result<(), Trouble> {
+    let layout = estate.layout()?;
     let mut injections = Vec::new();
     for one in all(estate) {
         let source = one.postgres.prefix.as_str();
         let archive = format!("{source}/next");
-        injections.extend(one.injections(repository, path, (source, &archive), false)?);
+        injections.extend(one.injections(layout, (source, &archive), false)?);
     }
-    skykeep_gitops::nest(repository, path, &injections)?;
+    layout.nest(&injections)?;
     Ok(())
 }
 
 /// Every change that the castle needs at this moment.
 async fn injections(estate: &Estate) -> Result<Vec<Injection>, Trouble> {
-    let (repository, path) = (estate.repository.get()?, &estate.castle.gitops.path);
+    let layout = estate.layout()?;
     let generation = estate.generation.get()?.to_string();
     let mut injections = Vec::new();
     for one in all(estate) {
         let lineage = lineage::read(estate, &one.treasure.name).await?;
         let (source, archive) = places(&lineage, &one.postgres.prefix, &generation);
         let back = is_back(estate, one).await?;
-        injections.extend(one.injections(repository, path, (&source, &archive), back)?);
+        injections.extend(one.injections(layout, (&source, &archive), back)?);
     }
     Ok(injections)
 }
@@ -115,7 +115,7 @@ pub(crate) async fn patches(estate: &Estate) -> Result<(Vec<Value>, Vec<String>)
     let mut all = writers::holds(estate, &lifted)?;
     let databases = injections(estate).await?.into_iter();
     all.extend(databases.filter(|one| !lifted.contains(&one.id())));
-    let patches = skykeep_gitops::nest(estate.repository.get()?, &estate.castle.gitops.path, &all)?;
+    let patches = estate.layout()?.nest(&all)?;
     Ok((
         patches,
         all.iter().map(|one| format!("{}: {}", one.id(), one.why)).collect(),
@@ -151,7 +151,7 @@ pub(crate) async fn prepare(estate: &Estate) -> Result<(), Trouble> {
 
 /// The backup's version must be the manifest's: another one would not start.
 async fn fits(estate: &Estate, one: Operated<'_>, source: &str) -> Result<(), Trouble> {
-    let (manifest, _) = one.manifest(estate.repository.get()?, &estate.castle.gitops.path)?;
+    let (manifest, _) = one.manifest(estate.layout()?)?;
     if let (DatabaseOperator::Crunchy, Some(version)) = (one.operator, operator::version(&manifest.value, one.operator))
     {
         look(
@@ -212,7 +212,7 @@ pub(crate) async fn bring_back(
     operator::wait(client, &database, limit, progress).await?;
     let limit = Deadline::after(limit.remaining() + QUESTIONS);
     let asked = operator::ask(client, &database, limit).await?;
-    let (manifest, _) = one.manifest(estate.repository.get()?, &estate.castle.gitops.path)?;
+    let (manifest, _) = one.manifest(estate.layout()?)?;
     let by_plugin = operator::object_store(&manifest.value).is_some();
     operator::backed_up(client, &database, by_plugin, limit).await?;
     if lineage::own(&lineage, estate.generation.get()?).is_none() {
@@ -240,9 +240,9 @@ async fn refresh(estate: &Estate) -> Result<(), Trouble> {
     // Two databases that are back at once must not each put back what the other took away.
     let _one = estate.injecting.lock().await;
     let client = estate.api.get()?;
-    let root = estate.repository.get()?.flux(&estate.castle.gitops.path)?;
+    let root = &estate.layout()?.root;
     let (patches, _) = patches(estate).await?;
-    skykeep_gitops::apply_patches(client, &root, &patches, Deadline::after(Duration::from_secs(60))).await?;
+    skykeep_gitops::apply_patches(client, root, &patches, Deadline::after(Duration::from_secs(60))).await?;
     skykeep_gitops::remind_layers(client).await?;
     Ok(())
 }

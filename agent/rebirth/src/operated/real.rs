@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use skykeep_core::{Deadline, Secret, castle::Castle, deadline::Look, poll};
-use skykeep_gitops::{Repository, Sync, apply_patches, apply_sync, nest, remind_layers};
+use skykeep_gitops::{Layout, Repository, Sync, apply_patches, apply_sync, remind_layers};
 
 use super::*;
 
@@ -43,12 +43,12 @@ fn castle() -> Castle {
     Castle::parse(&format!("{before}{}entry:\n{after}", treasures.concat())).unwrap()
 }
 
-fn injections(castle: &Castle, repository: &Repository, back: bool) -> Vec<Injection> {
+fn injections(castle: &Castle, layout: &Layout, back: bool) -> Vec<Injection> {
     let all = castle.treasures.iter().filter_map(of);
     all.flat_map(|one| {
         let archive = format!("{}/01BX", one.postgres.prefix);
         let places = (one.postgres.prefix.as_str(), archive.as_str());
-        one.injections(repository, &castle.gitops.path, places, back).unwrap()
+        one.injections(layout, places, back).unwrap()
     })
     .collect()
 }
@@ -160,10 +160,10 @@ async fn flux_gives_every_operator_its_source() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let castle = castle();
     let repository = Repository::from_folder(&variable("OPERATORS_REPO")).unwrap();
-    let path = castle.gitops.path.as_str();
-    let root = repository.flux(path).unwrap();
+    let layout = Layout::of(&repository, &castle.gitops.path).unwrap();
+    let root = &layout.root;
     let client = Client::try_from(Config::from_kubeconfig(&KubeConfigOptions::default()).await.unwrap()).unwrap();
-    let before = nest(&repository, path, &injections(&castle, &repository, false)).unwrap();
+    let before = layout.nest(&injections(&castle, &layout, false)).unwrap();
     let commit = "0123456789012345678901234567890123456789";
     let sync = Sync {
         commit,
@@ -172,8 +172,8 @@ async fn flux_gives_every_operator_its_source() {
         extra_ca_pem: "",
         patches: &before,
     };
-    apply_sync(&client, &root, &sync, soon()).await.unwrap();
-    apply_sync(&client, &root, &sync, soon())
+    apply_sync(&client, root, &sync, soon()).await.unwrap();
+    apply_sync(&client, root, &sync, soon())
         .await
         .expect("a second time changes nothing");
     give_artifact(&client, commit).await;
@@ -210,8 +210,8 @@ async fn flux_gives_every_operator_its_source() {
     insta::assert_snapshot!("home", told(&home));
 
     // Flux has applied its own root by now, which has no patches: ours are still there, and go only when we take them away.
-    let after = nest(&repository, path, &injections(&castle, &repository, true)).unwrap();
-    apply_patches(&client, &root, &after, soon()).await.unwrap();
+    let after = layout.nest(&injections(&castle, &layout, true)).unwrap();
+    apply_patches(&client, root, &after, soon()).await.unwrap();
     remind_layers(&client).await.unwrap();
     once(&schedules, "shop-nightly", |spec| spec["suspend"] != true).await;
     let home = once(&homes, "home-db", |spec| spec.get("dataSource").is_none()).await;
@@ -231,7 +231,7 @@ async fn flux_gives_every_operator_its_source() {
     }
 
     // Without patches Git alone has its word: an empty database. So it was they that did it, and they can be taken away.
-    apply_patches(&client, &root, &[], soon()).await.unwrap();
+    apply_patches(&client, root, &[], soon()).await.unwrap();
     remind_layers(&client).await.unwrap();
     once(&clusters(&client), "shop", |spec| {
         spec["bootstrap"].get("initdb").is_some()

@@ -103,7 +103,10 @@ async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
     let repository = revision::read(&estate).await?;
     let revision = estate.revision.get()?;
     revision.text().lines().for_each(|line| progress.note(line));
-    writers::tell(&estate, &progress)?;
+    // A repository that can't be read so is the lint's to tell.
+    if let Ok(layout) = estate.layout() {
+        writers::tell(layout, &estate.castle, &progress);
+    }
     let findings = skykeep_gitops::lint(repository, &estate.castle);
     if let Some((who, claims)) = pulse::last_claims(&estate).await? {
         for f in skykeep_gitops::living(&estate.castle, &who, &claims) {
@@ -121,7 +124,7 @@ async fn git(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
         }
         .into());
     }
-    operated::check(&estate, repository)?;
+    operated::check(&estate)?;
     Ok(format!(
         "commit {}, {} files; {}",
         repository.commit,

@@ -61,15 +61,15 @@ async fn controllers(estate: Arc<Estate>, progress: Progress) -> Result<String, 
     if estate.journal.get()?.entries().await.given_back {
         return Ok(LEFT.into());
     }
-    let root = estate.repository.get()?.flux(&estate.castle.gitops.path)?;
+    let root = &estate.layout()?.root;
     let deadline = Deadline::after(Duration::from_secs(590));
-    skykeep_gitops::apply_components(estate.api.get()?, &root, deadline, &progress).await?;
+    skykeep_gitops::apply_components(estate.api.get()?, root, deadline, &progress).await?;
     Ok("available".into())
 }
 
 async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let repository = estate.repository.get()?;
-    let root = repository.flux(&estate.castle.gitops.path)?;
+    let root = &estate.layout()?.root;
     if estate.journal.get()?.entries().await.given_back {
         return Ok(LEFT.into());
     }
@@ -84,7 +84,7 @@ async fn sync(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     };
     skykeep_gitops::apply_sync(
         estate.api.get()?,
-        &root,
+        root,
         &sync,
         Deadline::after(Duration::from_secs(170)),
     )

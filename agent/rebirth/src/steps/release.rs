@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use skykeep_core::{Deadline, Explained, Progress, Trouble};
-use skykeep_gitops::{FluxRoot, Injection, Repository, Severity};
+use skykeep_gitops::{Injection, Layout, Repository, Severity};
 
 use super::step;
 use crate::{
@@ -49,21 +49,18 @@ async fn head(estate: &Estate) -> Result<Repository, Trouble> {
     Ok(fetched.await?.repository)
 }
 
-fn root(estate: &Estate) -> Result<FluxRoot, Trouble> {
-    Ok(estate.repository.get()?.flux(&estate.castle.gitops.path)?)
-}
-
 async fn look(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
     let (here, head) = (estate.repository.get()?, head(&estate).await?);
-    let (root, path) = (root(&estate)?, &estate.castle.gitops.path);
-    let held = skykeep_gitops::held(estate.api.get()?, &root, Deadline::after(SHORT)).await?;
+    let (layout, in_head) = (estate.layout()?, Layout::of(&head, &estate.castle.gitops.path)?);
+    let root = &layout.root;
+    let held = skykeep_gitops::held(estate.api.get()?, root, Deadline::after(SHORT)).await?;
     let mut pieces = Vec::new();
     for one in &held.injections {
         pieces.push(Piece {
             id: one.id(),
             why: one.why.clone(),
-            diff: skykeep_gitops::diff(here, path, one)?,
-            in_head: one.is_in(&head, path)?,
+            diff: skykeep_gitops::diff(layout, one),
+            in_head: one.is_in(&in_head),
             database: operated::is_database(one),
         });
     }
@@ -79,7 +76,7 @@ async fn look(estate: Arc<Estate>, _: Progress) -> Result<String, Trouble> {
         pin: held
             .commit
             .as_deref()
-            .map(|commit| skykeep_gitops::pin_diff(&root, commit)),
+            .map(|commit| skykeep_gitops::pin_diff(root, commit)),
         files,
         pieces,
     };
@@ -162,25 +159,24 @@ async fn lift(estate: &Estate, progress: &Progress, id: &str) -> Result<(), Trou
         }
     };
     estate.journal.get()?.update(keep).await?;
-    let (client, repository, root) = (estate.api.get()?, estate.repository.get()?, root(estate)?);
-    let held = skykeep_gitops::held(client, &root, Deadline::after(SHORT))
+    let (client, layout) = (estate.api.get()?, estate.layout()?);
+    let root = &layout.root;
+    let held = skykeep_gitops::held(client, root, Deadline::after(SHORT))
         .await?
         .injections;
     let left: Vec<Injection> = held.into_iter().filter(|one| one.id() != id).collect();
-    let patches = skykeep_gitops::nest(repository, &estate.castle.gitops.path, &left)?;
-    skykeep_gitops::apply_patches(client, &root, &patches, Deadline::after(SHORT)).await?;
+    let patches = layout.nest(&left)?;
+    skykeep_gitops::apply_patches(client, root, &patches, Deadline::after(SHORT)).await?;
     skykeep_gitops::remind_layers(client).await?;
-    let (commit, limit) = (&repository.commit, Deadline::after(LAYERS));
+    let (commit, limit) = (&estate.repository.get()?.commit, Deadline::after(LAYERS));
     skykeep_gitops::watch_layers(client, commit, &BTreeSet::new(), limit, progress).await?;
     Ok(())
 }
 
 async fn pin(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
     estate.lease.get()?.renew(None).await?;
-    let (client, root) = (estate.api.get()?, root(&estate)?);
-    let before = skykeep_gitops::held(client, &root, Deadline::after(SHORT))
-        .await?
-        .commit;
+    let (client, root) = (estate.api.get()?, &estate.layout()?.root);
+    let before = skykeep_gitops::held(client, root, Deadline::after(SHORT)).await?.commit;
     let head = head(&estate).await?;
     if before.is_some() {
         let findings = skykeep_gitops::lint(&head, &estate.castle);
@@ -196,8 +192,8 @@ async fn pin(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
     // First the intent: a later run must not pin it again.
     let journal = estate.journal.get()?;
     journal.update(|entries| entries.given_back = true).await?;
-    skykeep_gitops::set_pin(client, &root, None, Deadline::after(SHORT)).await?;
-    skykeep_gitops::remind_source(client, &root).await?;
+    skykeep_gitops::set_pin(client, root, None, Deadline::after(SHORT)).await?;
+    skykeep_gitops::remind_source(client, root).await?;
     let watched = skykeep_gitops::watch_layers(
         client,
         &head.commit,
@@ -213,9 +209,9 @@ async fn pin(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
     let Some(before) = before else {
         return Err(trouble);
     };
-    skykeep_gitops::set_pin(client, &root, Some(&before), Deadline::after(SHORT)).await?;
+    skykeep_gitops::set_pin(client, root, Some(&before), Deadline::after(SHORT)).await?;
     journal.update(|entries| entries.given_back = false).await?;
-    skykeep_gitops::remind_source(client, &root).await?;
+    skykeep_gitops::remind_source(client, root).await?;
     let said = trouble.explained();
     Err(Explained {
         what: format!("The castle is pinned to {before} again: the branch's head did not come up"),
@@ -226,8 +222,8 @@ async fn pin(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble>
 }
 
 async fn proof(estate: Arc<Estate>, progress: Progress) -> Result<String, Trouble> {
-    let (client, root) = (estate.api.get()?, root(&estate)?);
-    let kept = skykeep_gitops::let_go(client, &root, Deadline::after(SHORT)).await?;
+    let (client, root) = (estate.api.get()?, &estate.layout()?.root);
+    let kept = skykeep_gitops::let_go(client, root, Deadline::after(SHORT)).await?;
     let alone = skykeep_gitops::prove(client, Deadline::after(LAYERS / 2)).await?;
     for changed in &alone.changed {
         progress.note(format!("{changed} changed when Flux applied it once more"));
